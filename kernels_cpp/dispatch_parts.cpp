@@ -1,0 +1,220 @@
+// The small parts of plans: array entries, guards, results, the arrays of a call.
+#include <algorithm>
+#include <cstring>
+
+#include "dispatch.hpp"
+
+namespace tracer {
+
+bool strictly_equal(PyObject* a, PyObject* b) {
+    if (a == b) {
+        return true;
+    }
+    if (Py_TYPE(a) != Py_TYPE(b)) {
+        return false;
+    }
+    if (PyUnicode_CheckExact(a) || PyLong_CheckExact(a) || PyBytes_CheckExact(a)) {
+        return PyObject_RichCompareBool(a, b, Py_EQ) == 1;
+    }
+    if (PyFloat_CheckExact(a)) {
+        const double x = PyFloat_AS_DOUBLE(a), y = PyFloat_AS_DOUBLE(b);
+        return std::memcmp(&x, &y, sizeof x) == 0;
+    }
+    if (PyComplex_CheckExact(a)) {
+        const Py_complex x = PyComplex_AsCComplex(a), y = PyComplex_AsCComplex(b);
+        return std::memcmp(&x, &y, sizeof x) == 0;
+    }
+    if (PyTuple_CheckExact(a)) {
+        const Py_ssize_t count = PyTuple_GET_SIZE(a);
+        bool equal = count == PyTuple_GET_SIZE(b);
+        for (Py_ssize_t i = 0; equal && i < count; ++i) {
+            equal = strictly_equal(PyTuple_GET_ITEM(a, i), PyTuple_GET_ITEM(b, i));
+        }
+        return equal;
+    }
+    if (PySlice_Check(a)) {
+        const auto *x = reinterpret_cast<PySliceObject*>(a), *y = reinterpret_cast<PySliceObject*>(b);
+        return strictly_equal(x->start, y->start) && strictly_equal(x->stop, y->stop) &&
+               strictly_equal(x->step, y->step);
+    }
+    return false;
+}
+
+Leaves::Leaves(int capacity)
+    : data_(inline_data_), arrays_(inline_arrays_), objects_(inline_objects_), scalars_(inline_scalars_) {
+    if (capacity > INLINE) {
+        const size_t count = static_cast<size_t>(capacity);
+        heap_.reset(new char[count * (SCALAR + 3 * sizeof(void*))]);  // the scalars come first: they need the alignment
+        scalars_ = heap_.get();
+        data_ = reinterpret_cast<char**>(scalars_ + count * SCALAR);
+        arrays_ = reinterpret_cast<PyObject**>(data_ + count);
+        objects_ = arrays_ + count;
+    }
+}
+
+Leaves::~Leaves() {
+    for (int i = 0; i < count_; ++i) {
+        Py_DECREF(objects_[i]);
+    }
+    for (PyObject* object : kept_) {
+        Py_DECREF(object);
+    }
+}
+
+void Leaves::add_array(PyObject* array) {
+    data_[count_] = static_cast<char*>(PyArray_DATA(reinterpret_cast<PyArrayObject*>(array)));
+    arrays_[count_] = array;
+    objects_[count_++] = Py_NewRef(array);
+}
+
+void Leaves::add_scalar(PyObject* scalar) {
+    data_[count_] = scalars_ + static_cast<size_t>(count_) * SCALAR;
+    PyArray_ScalarAsCtype(scalar, data_[count_]);
+    arrays_[count_] = nullptr;
+    objects_[count_++] = Py_NewRef(scalar);
+}
+
+void Leaves::keep(PyObject* stolen) { kept_.push_back(stolen); }
+
+ArrayEntry::ArrayEntry(py::handle description) {
+    if (!PyTuple_CheckExact(description.ptr()) || PyTuple_GET_SIZE(description.ptr()) != 4) {
+        throw py::type_error("plan: an array entry is not (\"array\", type number, shape, strides)");
+    }
+    type_number = py::cast<int>(description[py::int_(1)]);
+    auto* descriptor = PyArray_DescrFromType(type_number);
+    if (descriptor == nullptr) {
+        throw py::error_already_set();
+    }
+    const npy_intp size = PyDataType_ELSIZE(descriptor);
+    Py_DECREF(descriptor);
+    for (py::handle length : description[py::int_(2)]) {
+        shape.push_back(py::cast<npy_intp>(length));
+    }
+    rank = static_cast<int>(shape.size());
+    const py::object steps = description[py::int_(3)];
+    contiguous = steps.is_none();
+    std::vector<npy_intp> bytes(rank);
+    npy_intp step = size;
+    for (int d = rank - 1; d >= 0; --d) {
+        bytes[d] = contiguous ? step : py::cast<npy_intp>(steps[py::int_(d)]);
+        step *= std::max<npy_intp>(shape[d], 1);
+    }
+    if (!contiguous && static_cast<int>(py::len(steps)) != rank) {
+        throw py::value_error("plan: shape and strides differ in length");
+    }
+    const bool empty = std::count(shape.begin(), shape.end(), 0) > 0;
+    high = empty ? 0 : size;
+    for (int d = 0; !empty && d < rank; ++d) {
+        if (shape[d] > 1) {
+            strides.emplace_back(d, bytes[d]);
+            (bytes[d] < 0 ? low : high) += bytes[d] * (shape[d] - 1);
+        }
+    }
+    scalar_type = py::reinterpret_steal<py::object>(PyArray_TypeObjectFromType(type_number));
+}
+
+bool ArrayEntry::matches(PyObject* object) const {
+    auto* array = reinterpret_cast<PyArrayObject*>(object);
+    const PyArray_Descr* descriptor = PyArray_DESCR(array);
+    const int needed = NPY_ARRAY_ALIGNED | (contiguous ? NPY_ARRAY_C_CONTIGUOUS : 0) | (written ? NPY_ARRAY_WRITEABLE : 0);
+    if (descriptor->type_num != type_number || PyArray_NDIM(array) != rank ||
+        (PyArray_FLAGS(array) & needed) != needed || !PyArray_ISNBO(descriptor->byteorder) ||
+        !std::equal(shape.begin(), shape.end(), PyArray_DIMS(array))) {
+        return false;
+    }
+    if (!contiguous) {
+        for (const auto& [dimension, bytes] : strides) {
+            if (PyArray_STRIDES(array)[dimension] != bytes) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+bool Guard::holds() const {
+    PyObject* found = nullptr;
+    switch (kind) {
+        case Kind::Cell:
+            found = Py_XNewRef(PyCell_GET(holder.ptr()));
+            break;
+        case Kind::Dict:
+        case Kind::Absent:
+            found = Py_XNewRef(PyDict_GetItemWithError(holder.ptr(), name.ptr()));
+            break;
+        case Kind::Attribute:
+            found = PyObject_GetAttr(holder.ptr(), name.ptr());
+            break;
+    }
+    if (found == nullptr) {
+        const bool failed = PyErr_Occurred() != nullptr;
+        PyErr_Clear();
+        return kind == Kind::Absent && !failed;
+    }
+    const bool same =
+        kind != Kind::Absent && (by_value ? strictly_equal(found, expected.ptr()) : found == expected.ptr());
+    Py_DECREF(found);
+    return same;
+}
+
+void Entry::visit_objects(const std::function<void(py::object&)>& visit) {
+    visit(object);
+    std::for_each(keys.begin(), keys.end(), visit);
+    for (Entry& child : children) {
+        child.visit_objects(visit);
+    }
+}
+
+void Result::visit_objects(const std::function<void(py::object&)>& visit) {
+    visit(object);
+    std::for_each(keys.begin(), keys.end(), visit);
+    for (Result& child : children) {
+        child.visit_objects(visit);
+    }
+}
+
+PyObject* Result::build(PyObject* const* outputs, const Leaves& leaves) const {
+    const Py_ssize_t count = static_cast<Py_ssize_t>(children.size());
+    switch (kind) {
+        case Kind::Leaf: {
+            PyObject* output = Py_NewRef(outputs[index]);
+            return as_scalar ? PyArray_Return(reinterpret_cast<PyArrayObject*>(output)) : output;
+        }
+        case Kind::Argument:
+            return Py_NewRef(leaves.object(index));
+        case Kind::Constant:
+            return Py_NewRef(object.ptr());
+        case Kind::Tuple:
+        case Kind::List:
+        case Kind::Call:
+            break;
+        case Kind::Dict: {
+            py::object dict = py::reinterpret_steal<py::object>(PyDict_New());
+            for (Py_ssize_t i = 0; dict && i < count; ++i) {
+                py::object item = py::reinterpret_steal<py::object>(children[i].build(outputs, leaves));
+                if (!item || PyDict_SetItem(dict.ptr(), keys[i].ptr(), item.ptr()) < 0) {
+                    return nullptr;
+                }
+            }
+            return dict.release().ptr();
+        }
+    }
+    py::object sequence = py::reinterpret_steal<py::object>(kind == Kind::List ? PyList_New(count) : PyTuple_New(count));
+    for (Py_ssize_t i = 0; sequence && i < count; ++i) {
+        PyObject* item = children[i].build(outputs, leaves);
+        if (item == nullptr) {
+            return nullptr;
+        }
+        if (kind == Kind::List) {
+            PyList_SET_ITEM(sequence.ptr(), i, item);
+        } else {
+            PyTuple_SET_ITEM(sequence.ptr(), i, item);
+        }
+    }
+    if (kind == Kind::Call && sequence) {
+        return PyObject_CallObject(object.ptr(), sequence.ptr());
+    }
+    return sequence.release().ptr();
+}
+
+}  // namespace tracer

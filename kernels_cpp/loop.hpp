@@ -1,0 +1,100 @@
+// A fused loop in the form in which it runs; loop_plan.cpp makes it, vm.cpp runs it.
+//
+// The domain is cut into tiles. A tile is a run of `rows` steps along one axis (the row axis) with all of the axes
+// inside it, and is held in blocks of contiguous values. The nest walks over the tiles: one level for every axis
+// outside the row axis, and one for the pieces of the row axis itself.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "program.hpp"
+#include "reduce.hpp"
+#include "strided.hpp"
+
+namespace tracer {
+
+constexpr int MAX_ARITY = 4;
+
+struct Memory {
+    int buffer;
+    int64_t offset;  // bytes
+};
+
+// One thing done to a tile. Slots are entries of the pointer table.
+struct Action {
+    enum Kind : uint8_t { Compute, Store, Reduce };
+    Kind kind;
+    uint8_t arity;
+    uint32_t out;  // slot; for Store and Reduce the number of the store or reduction
+    uint32_t in[MAX_ARITY];
+    BlockKernel kernel;
+};
+
+// A load that needs its values gathered into a block before a tile is computed.
+struct GatherPlan {
+    uint32_t from, to;  // slots
+    int64_t size;
+    int last_level;  // innermost level that changes what is loaded: -1 for none
+    bool all_rows;   // the same for every piece of the row axis, so it is filled for the longest
+    Walk walk;
+};
+
+struct StorePlan {
+    uint32_t from, to;  // slots
+    int64_t size;
+    bool contiguous;
+    Walk walk;
+};
+
+struct ReducePlan {
+    ReduceOps ops;
+    BlockKernel add_rows;  // adds two rows in the type reduced; nullptr if there is no such kernel
+    uint32_t slot;
+    int64_t size;  // bytes of a value
+    Memory target;
+    bool whole;                // a tile gives one value
+    bool complete;             // run by one thread, each target is final when it is flushed
+    bool immediate;            // a tile gives final values: nothing is carried to the next one
+    int flush_level;           // innermost level that moves the target: -1 for none
+    int64_t cells;             // targets in one tile, at most
+    size_t cells_at, rows_at;  // places in the scratch memory
+    Walk fold;                 // tile (a: bytes of values) to cells (b: bytes)
+    Walk to_target;            // cells (a) to target (b)
+    Walk to_totals;            // cells (a) to totals (b)
+    Walk finish;               // totals (a) to target (b), the whole of both
+    int64_t total_cells;
+    std::vector<int64_t> target_steps, total_steps;  // bytes per level
+};
+
+struct Level {
+    int64_t count;
+    bool is_rows;
+    std::vector<int64_t> steps;  // bytes, for each load and store
+};
+
+struct LoopPlan {
+    bool empty = false;
+    int64_t row_size = 1;   // values in a row of a tile
+    int64_t rows = 1;       // rows of a full tile
+    int64_t last_rows = 1;  // rows of the last tile
+    int rows_level = 0;
+    std::vector<Level> levels;           // outermost first
+    std::vector<Memory> operands;        // loads, then stores: the first slots
+    std::vector<const char*> constants;  // the next slots: blocks of immediates
+    int registers = 0;                   // the last slots: blocks in the scratch memory
+    size_t registers_at = 0, register_bytes = 0, carried_at = 0;
+    size_t scratch_bytes = 0;
+    std::vector<GatherPlan> gathers;
+    std::vector<Action> actions;
+    std::vector<StorePlan> stores;
+    std::vector<ReducePlan> reduces;
+    double cost = 0.0;                              // estimated nanoseconds on one core
+    std::vector<std::shared_ptr<const char>> kept;  // owners of `constants`
+};
+
+LoopPlan plan_loop(py::handle description, BufferTable& table);
+void run_loop(const LoopPlan& plan, const Context& context);
+
+}  // namespace tracer

@@ -1,0 +1,10 @@
+// The one binding file: tracer._kernels.
+#include "program.hpp"
+
+PYBIND11_MODULE(_kernels, m) {
+    m.doc() = "Native kernels and the executor of programs.";
+    tracer::bind_registry(m);
+    tracer::bind_program(m);
+    tracer::bind_contract(m);
+    tracer::bind_dispatch(m);
+}

@@ -1,0 +1,307 @@
+#include "program.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <new>
+
+#include "threads.hpp"
+
+namespace tracer {
+namespace {
+
+constexpr int64_t ALIGNMENT = 64;
+constexpr double RELEASE_GIL_ABOVE = 20e3;  // nanoseconds of estimated work
+constexpr size_t KEPT_STATES = 8;
+constexpr int64_t LARGEST_ARENA = int64_t{1} << 46;
+
+using Factory = std::unique_ptr<Instruction> (*)(py::handle, BufferTable&);
+
+Factory factory_of(const std::string& opcode) {
+    static const std::pair<const char*, Factory> FACTORIES[] = {
+        {"loop", make_loop},       {"matmul", make_matmul},         {"gather", make_gather},
+        {"scatter", make_scatter}, {"cumulative", make_cumulative}, {"arg_reduce", make_arg_reduce},
+        {"call", make_call},
+    };
+    for (const auto& [name, factory] : FACTORIES)
+        if (opcode == name)
+            return factory;
+    malformed("there is no instruction " + opcode);
+}
+
+}  // namespace
+
+struct Program::State {
+    std::vector<char*> base;
+    std::vector<PyObject*> owners;
+    py::object arena_owner;  // frees the arena; shared with arrays that a Python function may have kept
+    char* arena = nullptr;
+};
+
+class Program::Lease {
+  public:
+    explicit Lease(Program& program) : program_(program) {
+        if (!program.free_.empty()) {
+            state_ = std::move(program.free_.back());
+            program.free_.pop_back();
+            return;
+        }
+        state_ = std::make_unique<State>();
+        const size_t count = program.table_.buffers.size();
+        state_->base.resize(count, nullptr);
+        state_->owners.resize(count, nullptr);
+        void* arena = nullptr;
+        if (posix_memalign(&arena, ALIGNMENT, std::max<int64_t>(program.arena_, ALIGNMENT)) != 0)
+            throw std::bad_alloc();
+        state_->arena_owner = py::capsule(arena, [](void* memory) { std::free(memory); });
+        state_->arena = static_cast<char*>(arena);
+        for (const int number : program.temporaries_) {
+            state_->base[number] = state_->arena + program.table_.buffers[number].offset;
+            state_->owners[number] = state_->arena_owner.ptr();
+        }
+        for (const auto& [number, array] : program.constant_buffers_) {
+            state_->base[number] = static_cast<char*>(py::detail::array_proxy(array.ptr())->data);
+            state_->owners[number] = array.ptr();
+        }
+    }
+    ~Lease() {
+        if (program_.free_.size() < KEPT_STATES)
+            program_.free_.push_back(std::move(state_));
+    }
+    Lease(const Lease&) = delete;
+    Lease& operator=(const Lease&) = delete;
+    State* operator->() const { return state_.get(); }
+
+  private:
+    Program& program_;
+    std::unique_ptr<State> state_;
+};
+
+Program::Program(py::object description) {
+    py::module_ numpy = py::module_::import("numpy");
+    for (py::handle constant : description.attr("constants")) {
+        if (!py::isinstance<py::array>(constant))
+            malformed("a constant is not an array");
+        constants_.push_back(py::reinterpret_borrow<py::object>(constant));
+    }
+    arena_ = read_integer(description.attr("arena"), "arena");
+    const int64_t outputs = read_integer(description.attr("outputs"), "outputs");
+    if (arena_ < 0 || arena_ > LARGEST_ARENA || outputs < 0 || outputs > (1 << 24))
+        malformed("the arena or the number of outputs is out of range");
+    outputs_.assign(outputs, -1);
+    line_ = py::cast<std::string>(description.attr("line"));
+    read_buffers(description);
+    read_instructions(description);
+    if (std::find(outputs_.begin(), outputs_.end(), -1) != outputs_.end())
+        malformed("an output has no buffer");
+}
+
+Program::~Program() = default;
+
+void Program::read_buffers(py::handle description) {
+    for (py::handle python_buffer : description.attr("buffers")) {
+        const int number = static_cast<int>(table_.buffers.size());
+        try {
+            table_.buffers.push_back(read_buffer(python_buffer));
+            place(number, python_buffer);
+        } catch (const std::invalid_argument& error) {
+            malformed("buffer " + std::to_string(number) + ": " + error.what());
+        }
+    }
+}
+
+// Enters a buffer into the list of its kind.
+void Program::place(int number, py::handle python_buffer) {
+    const Buffer& buffer = table_.buffers[number];
+    dtypes_.push_back(numpy_dtype(buffer.dtype));
+    const bool own = buffer.kind == BufferKind::Temporary || buffer.kind == BufferKind::Output;
+    if (own && !is_contiguous(buffer))
+        malformed("a temporary or output is not C-contiguous");
+    if (buffer.kind == BufferKind::Argument) {
+        if (buffer.index >= (1 << 24))
+            malformed("the argument number is out of range");
+        if (buffer.index >= argument_count())
+            arguments_.resize(buffer.index + 1, -1);
+        if (arguments_[buffer.index] >= 0)
+            malformed("two buffers stand for argument " + std::to_string(buffer.index));
+        arguments_[buffer.index] = number;
+    } else if (buffer.kind == BufferKind::Output) {
+        if (buffer.index >= output_count() || outputs_[buffer.index] >= 0)
+            malformed("output " + std::to_string(buffer.index) + " is out of range or made twice");
+        outputs_[buffer.index] = number;
+    } else if (buffer.kind == BufferKind::Temporary) {
+        if (buffer.offset % ALIGNMENT != 0)
+            malformed("the offset in the arena is not aligned");
+        if (buffer.size > (arena_ - std::min(arena_, buffer.offset)) / itemsize(buffer.dtype) || buffer.offset > arena_)
+            malformed("it reaches beyond the arena");
+        temporaries_.push_back(number);
+    } else {
+        if (buffer.index >= static_cast<int64_t>(constants_.size()))
+            malformed("there is no constant " + std::to_string(buffer.index));
+        const py::object& array = constants_[buffer.index];
+        const py::object shape = array.attr("shape"), strides = array.attr("strides");
+        if (read_dtype(array.attr("dtype"), "constant") != buffer.dtype || !shape.equal(python_buffer.attr("shape")))
+            malformed("the constant has another dtype or shape");
+        const Shape found = read_integers(strides, "strides");
+        for (size_t d = 0; d < found.size(); ++d)
+            if (buffer.shape[d] > 1 && buffer.size > 0 && found[d] != buffer.strides[d] * itemsize(buffer.dtype))
+                malformed("the constant has other strides");
+        if (!py::cast<bool>(array.attr("flags").attr("aligned")))
+            malformed("the constant is not aligned");
+        constant_buffers_.emplace_back(number, array);
+    }
+}
+
+void Program::read_instructions(py::handle description) {
+    for (py::handle item : description.attr("instructions")) {
+        const std::string where = "instruction " + std::to_string(instructions_.size());
+        const std::string opcode = py::cast<std::string>(py::getattr(item, "opcode", py::str("of unknown kind")));
+        try {
+            auto instruction = factory_of(opcode)(item, table_);
+            instruction->line = py::cast<std::string>(item.attr("line"));
+            cost_ += instruction->cost();
+            instructions_.push_back(std::move(instruction));
+        } catch (const std::invalid_argument& error) {
+            malformed(where + " (" + opcode + "): " + error.what());
+        } catch (const py::cast_error&) {
+            malformed(where + " (" + opcode + "): an attribute has the wrong type");
+        }
+    }
+}
+
+PyObject* Program::make_output(int64_t i) const {
+    const auto& api = py::detail::npy_api::get();
+    const Buffer& buffer = table_.buffers[outputs_[i]];
+    PyObject* descriptor = dtypes_[outputs_[i]].ptr();
+    Py_INCREF(descriptor);  // the constructor steals it
+    static_assert(sizeof(Py_intptr_t) == sizeof(int64_t));
+    PyObject* array = api.PyArray_NewFromDescr_(api.PyArray_Type_, descriptor, static_cast<int>(buffer.shape.size()),
+                                                reinterpret_cast<const Py_intptr_t*>(buffer.shape.data()), nullptr,
+                                                nullptr, 0, nullptr);
+    if (array == nullptr)
+        throw py::error_already_set();
+    return array;
+}
+
+void Program::execute(char* const* arguments, PyObject** outputs, PyObject* const* owners) {
+    Lease state(*this);
+    for (size_t i = 0; i < arguments_.size(); ++i) {
+        if (arguments_[i] >= 0) {
+            state->base[arguments_[i]] = arguments[i];
+            state->owners[arguments_[i]] = owners != nullptr ? owners[i] : nullptr;
+        }
+    }
+    size_t made = 0, at = 0;
+    try {
+        for (; made < outputs_.size(); ++made) {
+            PyObject* array = make_output(made);
+            outputs[made] = array;
+            state->base[outputs_[made]] = static_cast<char*>(py::detail::array_proxy(array)->data);
+            state->owners[outputs_[made]] = array;
+        }
+        const Context context{state->base.data(), table_.buffers.data(), state->owners.data()};
+        if (cost_ > RELEASE_GIL_ABOVE) {
+            py::gil_scoped_release release;
+            for (; at < instructions_.size(); ++at)
+                instructions_[at]->run(context);
+        } else {
+            for (; at < instructions_.size(); ++at)
+                instructions_[at]->run(context);
+        }
+    } catch (...) {
+        while (made > 0)
+            Py_DECREF(outputs[--made]);
+        fail(at);
+    }
+}
+
+// Turns the exception in flight into a Python exception that knows where it comes from.
+void Program::fail(size_t at) const {
+    try {
+        throw;
+    } catch (py::error_already_set& error) {
+        error.restore();
+    } catch (const std::out_of_range& error) {
+        PyErr_SetString(PyExc_IndexError, error.what());
+    } catch (const std::invalid_argument& error) {
+        PyErr_SetString(PyExc_ValueError, error.what());
+    } catch (const std::bad_alloc&) {
+        PyErr_NoMemory();
+    } catch (const std::exception& error) {
+        PyErr_SetString(PyExc_RuntimeError, error.what());
+    }
+    py::error_already_set error;
+    const std::string& line = at < instructions_.size() ? instructions_[at]->line : line_;
+    // An exception that takes no attributes is passed on without them.
+    if (PyObject_SetAttrString(error.value().ptr(), "tracer_instruction", py::int_(at).ptr()) != 0 ||
+        PyObject_SetAttrString(error.value().ptr(), "tracer_line", py::str(line).ptr()) != 0)
+        PyErr_Clear();
+    throw error;
+}
+
+void Program::check_argument(int64_t i, py::handle value) const {
+    const std::string name = "argument " + std::to_string(i);
+    if (!py::isinstance<py::array>(value))
+        malformed(name + " is not an array");
+    if (arguments_[i] < 0)
+        return;
+    const Buffer& buffer = table_.buffers[arguments_[i]];
+    const auto* array = py::detail::array_proxy(value.ptr());
+    const auto& api = py::detail::npy_api::get();
+    const PyObject* expected = dtypes_[arguments_[i]].ptr();
+    if (array->descr != expected && !api.PyArray_EquivTypes_(array->descr, dtypes_[arguments_[i]].ptr()))
+        malformed(name + " has dtype " + py::cast<std::string>(py::str(value.attr("dtype"))) + ", not " +
+                  dtype_name(buffer.dtype));
+    if (array->nd != static_cast<int>(buffer.shape.size()) ||
+        !std::equal(buffer.shape.begin(), buffer.shape.end(), array->dimensions))
+        malformed(name + " has another shape");
+    for (int d = 0; d < array->nd; ++d)
+        if (buffer.shape[d] > 1 && buffer.size > 0 && array->strides[d] != buffer.strides[d] * itemsize(buffer.dtype))
+            malformed(name + " has other strides");
+    if ((array->flags & py::detail::npy_api::NPY_ARRAY_ALIGNED_) == 0)
+        malformed(name + " is not aligned");
+    if (buffer.written && (array->flags & py::detail::npy_api::NPY_ARRAY_WRITEABLE_) == 0)
+        malformed(name + " is written, but not writeable");
+}
+
+py::list Program::run(py::handle arguments) {
+    const auto list = py::reinterpret_steal<py::object>(PySequence_Fast(arguments.ptr(), "expected a list of arrays"));
+    if (!list)
+        throw py::error_already_set();
+    const int64_t count = PySequence_Fast_GET_SIZE(list.ptr());
+    if (count < argument_count())
+        malformed(std::to_string(argument_count()) + " arguments are needed, not " + std::to_string(count));
+    PyObject** items = PySequence_Fast_ITEMS(list.ptr());
+    std::vector<char*> addresses(argument_count());
+    for (int64_t i = 0; i < argument_count(); ++i) {
+        check_argument(i, items[i]);
+        addresses[i] = static_cast<char*>(py::detail::array_proxy(items[i])->data);
+    }
+    std::vector<PyObject*> made(outputs_.size());
+    execute(addresses.data(), made.data(), items);
+    py::list result(made.size());
+    for (size_t i = 0; i < made.size(); ++i)
+        PyList_SET_ITEM(result.ptr(), i, made[i]);
+    return result;
+}
+
+std::string Program::text() const {
+    std::string text = "<Program of " + std::to_string(instructions_.size()) + " instructions, " +
+                       std::to_string(argument_count()) + " arguments, " + std::to_string(output_count()) + " outputs:";
+    for (const auto& instruction : instructions_)
+        text += "\n  " + instruction->name();
+    return text + ">";
+}
+
+void bind_program(py::module_& m) {
+    py::class_<Program>(m, "Program", "An executable program, built from the description of the same name.")
+        .def(py::init<py::object>(), py::arg("description"))
+        .def("run", &Program::run, py::arg("arguments"), "Run on a list of arrays; gives the list of outputs.")
+        .def_property_readonly("num_arguments", &Program::argument_count)
+        .def_property_readonly("num_outputs", &Program::output_count)
+        .def_property_readonly("cost", &Program::cost, "Estimated nanoseconds of a run on one core.")
+        .def("__repr__", &Program::text);
+    m.def("set_threads", &set_thread_count, py::arg("count"), "Threads of a parallel loop; below 1: one per processor.");
+    m.def("get_threads", &thread_count, "Threads that a parallel loop may use.");
+}
+
+}  // namespace tracer

@@ -1,0 +1,174 @@
+// The executable program: a table of buffers and a flat list of instructions over it.
+// Everything is read from the Python dataclasses of tracer/lower/program.py and verified once, at construction;
+// running a program afterwards touches no Python object of its description.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <cstdint>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "types.hpp"
+
+namespace tracer {
+
+namespace py = pybind11;
+
+using Shape = std::vector<int64_t>;
+
+enum class BufferKind : uint8_t { Argument, Constant, Temporary, Output };
+
+struct Buffer {
+    BufferKind kind;
+    Dtype dtype;
+    Shape shape;
+    Shape strides;         // in elements
+    int64_t index = -1;    // place among arguments, constants or outputs
+    int64_t offset = 0;    // bytes into the arena, temporaries only
+    int64_t size = 0;      // number of elements
+    int64_t low = 0;       // lowest and highest element offset that the buffer holds, relative to its base;
+    int64_t high = -1;     // low > high if it holds none
+    bool written = false;  // some instruction stores here (so an argument must be writeable)
+};
+
+// A strided window on a buffer. Offsets and strides count elements; the number of strides is that of the domain.
+struct View {
+    int buffer = -1;
+    int64_t offset = 0;
+    Shape strides;
+};
+
+enum class Access : uint8_t { Read, Write };
+
+// The buffers of a program, and the one place that turns a Python View into a checked View.
+// All its methods throw std::invalid_argument (ValueError in Python) for anything malformed.
+class BufferTable {
+  public:
+    std::vector<Buffer> buffers;
+
+    // Reads a View over the domain `shape` and checks that every point of it lies inside its buffer.
+    // Write marks the buffer as written, refuses constants, and refuses views that hit an element twice
+    // (`repeats` allows stride 0, for reduction targets).
+    View view(py::handle python_view, const Shape& shape, Access access, bool repeats = false);
+    const Buffer& of(const View& view) const { return buffers[view.buffer]; }
+    Dtype dtype(const View& view) const { return buffers[view.buffer].dtype; }
+    // Whether the two views, over domains `shape_a` and `shape_b`, may share a byte (true when in doubt).
+    // Buffers of arguments are taken to be apart: whoever calls a program answers for that.
+    bool may_overlap(const View& a, const Shape& shape_a, const View& b, const Shape& shape_b) const;
+    // Whether the two views over `shape` are element by element the same memory (in-place is then safe).
+    bool same_place(const View& a, const View& b, const Shape& shape) const;
+};
+
+// What an instruction sees when it runs: the base address of every buffer.
+// Instructions keep no state of a run in themselves: one program may run in several threads at once.
+struct Context {
+    char* const* base;
+    const Buffer* buffers;
+    PyObject* const* owners;  // per buffer the object that keeps its memory alive; nullptr if unknown. For Call only
+
+    // Address of the element at the view's offset.
+    char* resolve(const View& view) const {
+        return base[view.buffer] + view.offset * static_cast<int64_t>(itemsize(buffers[view.buffer].dtype));
+    }
+    template <typename T>
+    T* resolve_as(const View& view) const {
+        return reinterpret_cast<T*>(resolve(view));
+    }
+};
+
+// One instruction. Constructors verify and throw std::invalid_argument; run() may throw std::out_of_range (IndexError),
+// std::invalid_argument (ValueError), py::error_already_set (GIL held), anything else becomes RuntimeError.
+// The program attaches its index and line to the Python exception.
+struct Instruction {
+    std::string line;
+    virtual ~Instruction() = default;
+    virtual void run(const Context& context) const = 0;
+    // Estimated nanoseconds of one run on one core: decides about the GIL and about threads.
+    virtual double cost() const { return 0.0; }
+    virtual std::string name() const = 0;
+};
+
+// Factories; each reads the attributes of one Python instruction. The program sets `line` itself.
+std::unique_ptr<Instruction> make_loop(py::handle instruction, BufferTable& table);
+std::unique_ptr<Instruction> make_call(py::handle instruction, BufferTable& table);
+std::unique_ptr<Instruction> make_matmul(py::handle instruction, BufferTable& table);      // contract.cpp
+std::unique_ptr<Instruction> make_gather(py::handle instruction, BufferTable& table);      // index.cpp
+std::unique_ptr<Instruction> make_scatter(py::handle instruction, BufferTable& table);     // index.cpp
+std::unique_ptr<Instruction> make_cumulative(py::handle instruction, BufferTable& table);  // scan.cpp
+std::unique_ptr<Instruction> make_arg_reduce(py::handle instruction, BufferTable& table);  // scan.cpp
+
+// Reading helpers shared by the factories; all throw std::invalid_argument with a message naming `what`.
+Shape read_shape(py::handle sequence, const char* what);  // non-negative ints, at most 64 of them
+Shape read_integers(py::handle sequence, const char* what);
+int64_t read_integer(py::handle value, const char* what);
+Dtype read_dtype(py::handle dtype, const char* what);  // one of the thirteen, native byte order
+py::dtype numpy_dtype(Dtype dtype);
+int64_t checked_size(const Shape& shape);  // product; throws on overflow
+Buffer read_buffer(py::handle python_buffer);
+bool is_contiguous(const Buffer& buffer);                 // C order
+[[noreturn]] void malformed(const std::string& message);  // throws std::invalid_argument
+
+class Program {
+  public:
+    explicit Program(py::object description);
+    ~Program();
+    Program(const Program&) = delete;
+    Program& operator=(const Program&) = delete;
+
+    // One call. The GIL is held on entry and on exit (it is given up inside if the program is long).
+    // `arguments[i]` is the address of element [0, ..., 0] of argument i, whose dtype, shape and strides the caller
+    // has checked against argument(i), and which it keeps alive. `outputs` receives output_count() new references.
+    // `owners[i]`, if given, is the object that keeps argument i's memory alive (usually the array itself); without it,
+    // Python functions called by the program see copies of the arguments.
+    // Arrays must be aligned; those of buffers marked `written` must be writeable.
+    // Throws py::error_already_set, with `outputs` untouched.
+    void execute(char* const* arguments, PyObject** outputs, PyObject* const* owners = nullptr);
+
+    int64_t argument_count() const { return static_cast<int64_t>(arguments_.size()); }
+    int64_t output_count() const { return static_cast<int64_t>(outputs_.size()); }
+    // Buffer that describes argument i: dtype, shape, strides in elements, and whether it is written; nullptr if
+    // unused.
+    const Buffer* argument(int64_t i) const { return arguments_[i] < 0 ? nullptr : &table_.buffers[arguments_[i]]; }
+    const Buffer* output(int64_t i) const { return &table_.buffers[outputs_[i]]; }
+    double cost() const { return cost_; }
+
+    py::list run(py::handle arguments);
+    std::string text() const;
+
+  private:
+    struct State;  // arena and base table of one run
+    class Lease;   // a State taken from `free_` for the time of a run
+
+    BufferTable table_;
+    std::vector<std::unique_ptr<Instruction>> instructions_;
+    std::vector<int> arguments_;  // argument -> buffer, or -1
+    std::vector<int> outputs_;    // output -> buffer
+    std::vector<int> temporaries_;
+    std::vector<py::object> constants_;
+    std::vector<std::pair<int, py::object>> constant_buffers_;
+    std::vector<py::object> dtypes_;            // per buffer
+    std::vector<std::unique_ptr<State>> free_;  // guarded by the GIL
+    std::string line_;
+    int64_t arena_ = 0;
+    double cost_ = 0.0;
+
+    void read_buffers(py::handle description);
+    void read_instructions(py::handle description);
+    void place(int number, py::handle description);
+    void check_argument(int64_t i, py::handle value) const;
+    PyObject* make_output(int64_t i) const;
+    [[noreturn]] void fail(size_t instruction) const;
+};
+
+// Parts of the module, one per source file.
+void bind_program(py::module_& m);
+void bind_registry(py::module_& m);  // registry.cpp
+void bind_contract(py::module_& m);  // contract.cpp
+void bind_dispatch(py::module_& m);  // dispatch.cpp
+
+}  // namespace tracer

@@ -1,0 +1,323 @@
+// The blocked vector machine: runs a planned loop tile by tile, on one thread or several.
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <new>
+
+#include "loop.hpp"
+#include "threads.hpp"
+
+namespace tracer {
+namespace {
+
+constexpr double PARALLEL_ABOVE = 15e3;  // nanoseconds of estimated work
+constexpr double PART_AT_LEAST = 6e3;
+constexpr int MAX_LEVELS = 66;
+
+// What the threads of one run of a loop share.
+struct Job {
+    const LoopPlan& plan;
+    const Context& context;
+    int split = 0;       // the level that is divided among the parts
+    int64_t parts = 1;
+    std::vector<std::vector<char>> totals;  // per reduction; empty if targets are final when flushed
+    std::atomic<bool> out_of_memory{false};
+};
+
+// The part of a reduction's state that a thread keeps while it walks the nest.
+struct Carried {
+    char* destination;     // target or totals of the current tile
+    const int64_t* steps;  // how levels move it
+    char* cells;
+    char* row;             // rows added up in the type reduced
+    int64_t filled;        // rows of the tile that `row` holds
+    int64_t rounds;
+    bool to_totals;
+};
+
+void fold(const ReducePlan& reduce, const char* values, char* cells, int64_t rows) {
+    for_each_row(reduce.fold, rows, const_cast<char*>(values), cells,
+                 [&](char* from, char* to, int64_t count, int64_t, int64_t to_step) {
+                     if (to_step != 0) {
+                         reduce.ops.add_row(to, from, count);
+                         return;
+                     }
+                     alignas(16) char accumulator[16];
+                     reduce.ops.block(accumulator, from, count);
+                     reduce.ops.add_block(to, accumulator);
+                 });
+}
+
+void add_tile(const ReducePlan& reduce, Carried& carried, const char* values, int64_t rows, int64_t row_size) {
+    if (reduce.whole || reduce.immediate || reduce.add_rows == nullptr) {
+        fold(reduce, values, carried.cells, rows);
+        return;
+    }
+    const int64_t common = std::min(rows, carried.filled);
+    if (common > 0) {
+        const void* in[2] = {carried.row, values};
+        reduce.add_rows(carried.row, in, common * row_size);
+    }
+    if (rows > common) {
+        const int64_t start = common * row_size * reduce.size;
+        std::memcpy(carried.row + start, values + start, (rows - common) * row_size * reduce.size);
+        carried.filled = rows;
+    }
+    if (++carried.rounds >= reduce.ops.rounds) {
+        fold(reduce, carried.row, carried.cells, carried.filled);
+        carried.filled = carried.rounds = 0;
+    }
+}
+
+void flush(const ReducePlan& reduce, Carried& carried, int64_t rows) {
+    if (carried.filled > 0) {
+        fold(reduce, carried.row, carried.cells, carried.filled);
+        carried.filled = carried.rounds = 0;
+    }
+    const ReduceOps& ops = reduce.ops;
+    if (carried.to_totals) {
+        for_each_row(reduce.to_totals, rows, carried.cells, carried.destination,
+                     [&](char* cells, char* totals, int64_t count, int64_t cells_step, int64_t totals_step) {
+                         ops.merge(totals, totals_step, cells, cells_step, count);
+                     });
+    } else {
+        for_each_row(reduce.to_target, rows, carried.cells, carried.destination,
+                     [&](char* cells, char* target, int64_t count, int64_t cells_step, int64_t target_step) {
+                         ops.finish(target, target_step, cells, cells_step, count);
+                     });
+    }
+    ops.clear(carried.cells, reduce.cells);
+}
+
+void finish_totals(const ReducePlan& reduce, char* totals, char* target) {
+    for_each_row(reduce.finish, 1, totals, target,
+                 [&](char* cells, char* out, int64_t count, int64_t cells_step, int64_t out_step) {
+                     reduce.ops.finish(out, out_step, cells, cells_step, count);
+                 });
+}
+
+void store_tile(const StorePlan& store, char* const* slots, int64_t rows, int64_t n) {
+    if (store.contiguous) {
+        std::memcpy(slots[store.to], slots[store.from], n * store.size);
+    } else {
+        scatter_block(store.walk, store.size, rows, slots[store.to], slots[store.from]);
+    }
+}
+
+// One thread's walk over its part of the nest.
+class Walker {
+  public:
+    Walker(Job& job, int64_t part) : plan_(job.plan), levels_(static_cast<int>(job.plan.levels.size())) {
+        for (int k = 0; k < levels_; ++k) {
+            low_[k] = 0;
+            high_[k] = plan_.levels[k].count;
+        }
+        if (job.parts > 1) {
+            const int64_t count = high_[job.split];
+            low_[job.split] = count * part / job.parts;
+            high_[job.split] = count * (part + 1) / job.parts;
+        }
+        std::copy(low_, low_ + levels_, index_);
+        char* memory = scratch(plan_.scratch_bytes);
+        slots_ = reinterpret_cast<char**>(memory);
+        place_slots(job, memory);
+        if (!plan_.reduces.empty()) {
+            place_reductions(job, part, memory);
+        }
+    }
+
+    void run() {
+        int changed = -1;
+        do {
+            const int64_t rows = index_[plan_.rows_level] + 1 == plan_.levels[plan_.rows_level].count ? plan_.last_rows
+                                                                                                     : plan_.rows;
+            for (const GatherPlan& gather : plan_.gathers) {
+                if (gather.last_level >= changed) {
+                    gather_block(gather.walk, gather.size, gather.all_rows ? plan_.rows : rows, slots_[gather.from],
+                                 slots_[gather.to]);
+                }
+            }
+            compute(rows);
+            changed = advance(rows);
+        } while (changed >= 0);
+    }
+
+  private:
+    const LoopPlan& plan_;
+    const int levels_;
+    char** slots_;
+    Carried* carried_ = nullptr;
+    int64_t index_[MAX_LEVELS], low_[MAX_LEVELS], high_[MAX_LEVELS];
+
+    void place_slots(const Job& job, char* memory) {
+        char** slot = slots_;
+        for (const Memory& operand : plan_.operands) {
+            *slot++ = job.context.base[operand.buffer] + operand.offset;
+        }
+        if (job.parts > 1 && low_[job.split] > 0) {
+            const std::vector<int64_t>& steps = plan_.levels[job.split].steps;
+            for (size_t i = 0; i < steps.size(); ++i) {
+                slots_[i] += steps[i] * low_[job.split];
+            }
+        }
+        for (const char* constant : plan_.constants) {
+            *slot++ = const_cast<char*>(constant);
+        }
+        for (int i = 0; i < plan_.registers; ++i) {
+            *slot++ = memory + plan_.registers_at + i * plan_.register_bytes;
+        }
+    }
+
+    void place_reductions(Job& job, int64_t part, char* memory) {
+        carried_ = reinterpret_cast<Carried*>(memory + plan_.carried_at);
+        for (size_t i = 0; i < plan_.reduces.size(); ++i) {
+            const ReducePlan& reduce = plan_.reduces[i];
+            Carried& carried = carried_[i];
+            carried = {nullptr, nullptr, memory + reduce.cells_at, memory + reduce.rows_at, 0, 0, false};
+            carried.to_totals = !job.totals.empty() && !job.totals[i].empty();
+            if (carried.to_totals) {
+                // Parts that share their targets have totals of their own.
+                const bool apart = job.parts > 1 && reduce.total_steps[job.split] == 0;
+                carried.destination =
+                    job.totals[i].data() + (apart ? part * reduce.total_cells * reduce.ops.cell : int64_t{0});
+                carried.steps = reduce.total_steps.data();
+            } else {
+                carried.destination = job.context.base[reduce.target.buffer] + reduce.target.offset;
+                carried.steps = reduce.target_steps.data();
+            }
+            carried.destination += carried.steps[job.split] * low_[job.split];
+            reduce.ops.clear(carried.cells, reduce.cells);
+        }
+    }
+
+    void compute(int64_t rows) {
+        const int64_t n = rows * plan_.row_size;
+        char* const* slots = slots_;
+        for (const Action& action : plan_.actions) {
+            if (action.kind == Action::Compute) {
+                const void* in[MAX_ARITY];
+                in[0] = slots[action.in[0]];
+                in[1] = slots[action.in[1]];
+                in[2] = slots[action.in[2]];
+                in[3] = slots[action.in[3]];
+                action.kernel(slots[action.out], in, n);
+            } else if (action.kind == Action::Store) {
+                store_tile(plan_.stores[action.out], slots, rows, n);
+            } else {
+                const ReducePlan& reduce = plan_.reduces[action.out];
+                add_tile(reduce, carried_[action.out], slots[reduce.slot], rows, plan_.row_size);
+            }
+        }
+    }
+
+    // Steps to the next tile; gives the level that moved, -1 if there is no next tile.
+    int advance(int64_t rows) {
+        int moved = levels_ - 1;
+        while (moved >= 0 && index_[moved] + 1 == high_[moved]) {
+            --moved;
+        }
+        for (size_t i = 0; i < plan_.reduces.size(); ++i) {
+            if (plan_.reduces[i].flush_level >= moved) {
+                flush(plan_.reduces[i], carried_[i], rows);
+            }
+        }
+        if (moved < 0) {
+            return moved;
+        }
+        for (int k = moved; k < levels_; ++k) {
+            const int64_t by = k == moved ? 1 : low_[k] - index_[k];
+            index_[k] += by;
+            if (by != 0) {
+                move(k, by);
+            }
+        }
+        return moved;
+    }
+
+    void move(int level, int64_t by) {
+        const std::vector<int64_t>& steps = plan_.levels[level].steps;
+        for (size_t i = 0; i < steps.size(); ++i) {
+            slots_[i] += steps[i] * by;
+        }
+        for (size_t i = 0; i < plan_.reduces.size(); ++i) {
+            carried_[i].destination += carried_[i].steps[level] * by;
+        }
+    }
+};
+
+void run_part(void* data, int64_t part) {
+    Job& job = *static_cast<Job*>(data);
+    try {
+        Walker(job, part).run();
+    } catch (const std::bad_alloc&) {
+        job.out_of_memory = true;
+    }
+}
+
+int split_level(const LoopPlan& plan, int64_t parts) {
+    int best = 0;
+    for (int k = 0; k < static_cast<int>(plan.levels.size()); ++k) {
+        if (plan.levels[k].count >= parts) {
+            return k;
+        }
+        if (plan.levels[k].count > plan.levels[best].count) {
+            best = k;
+        }
+    }
+    return best;
+}
+
+// Targets that are not final when they are flushed are collected in totals.
+void make_totals(Job& job) {
+    for (size_t i = 0; i < job.plan.reduces.size(); ++i) {
+        const ReducePlan& reduce = job.plan.reduces[i];
+        const bool shared = job.parts > 1 && reduce.total_steps[job.split] == 0;
+        if (reduce.complete && !shared) {
+            continue;
+        }
+        job.totals.resize(job.plan.reduces.size());
+        const int64_t cells = reduce.total_cells * (shared ? job.parts : 1);
+        job.totals[i].resize(cells * reduce.ops.cell);
+        reduce.ops.clear(job.totals[i].data(), cells);
+    }
+}
+
+void merge_totals(Job& job) {
+    for (size_t i = 0; i < job.totals.size(); ++i) {
+        if (job.totals[i].empty()) {
+            continue;
+        }
+        const ReducePlan& reduce = job.plan.reduces[i];
+        const int64_t bytes = reduce.total_cells * reduce.ops.cell;
+        char* totals = job.totals[i].data();
+        for (char* part = totals + bytes; part < totals + job.totals[i].size(); part += bytes) {
+            reduce.ops.merge(totals, reduce.ops.cell, part, reduce.ops.cell, reduce.total_cells);
+        }
+        finish_totals(reduce, totals, job.context.base[reduce.target.buffer] + reduce.target.offset);
+    }
+}
+
+}  // namespace
+
+void run_loop(const LoopPlan& plan, const Context& context) {
+    Job job{plan, context, 0, 1, {}, {}};
+    if (plan.cost > PARALLEL_ABOVE && !plan.empty) {
+        const int64_t wanted = std::min<int64_t>(thread_count(), static_cast<int64_t>(plan.cost / PART_AT_LEAST));
+        job.split = split_level(plan, wanted);
+        job.parts = std::clamp<int64_t>(plan.levels[job.split].count, 1, wanted);
+    }
+    if (!plan.reduces.empty()) {
+        make_totals(job);
+    }
+    if (job.parts > 1) {
+        parallel_run(job.parts, run_part, &job);
+        if (job.out_of_memory) {
+            throw std::bad_alloc();
+        }
+    } else if (!plan.empty) {
+        Walker(job, 0).run();
+    }
+    merge_totals(job);
+}
+
+}  // namespace tracer

@@ -1,0 +1,179 @@
+"""Errors that users cause: the text says what, where in their file, the types, and a hint."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+
+import tracer
+from tracer import errors
+
+X = np.arange(3.0)
+HERE = re.escape(__file__.rsplit("/", 1)[-1])
+
+
+def fails(function, *args, error=errors.TraceError, match=""):
+    with pytest.raises(error) as caught:
+        tracer.compile(function)(*args)
+    text = str(caught.value)
+    assert "HINT" in text and re.search(HERE, text), text
+    assert re.search(match, text), text
+    return text
+
+
+@pytest.mark.parametrize(
+    ("function", "match"),
+    [
+        (lambda x: x if x[0] > 0 else -x, "np.where"),
+        (lambda x: float(x[0]), "math"),
+        (lambda x: int(x[0]), "int"),
+        (lambda x: math.sin(x[0]), "np.sqrt"),
+        (lambda x: np.zeros(x[0]), "static"),
+        (lambda x: list(range(x[0])), "static"),
+        (lambda x: np.asarray(x), "np.stack"),
+        (lambda x: np.array([x[0], x[1]]), "np.stack"),
+        (lambda x: x[0].item(), "item"),
+        (lambda x: x.tolist(), "tolist"),
+        (lambda x: 1.0 in x, "np.any"),
+    ],
+)
+def test_escapes_are_errors_with_a_hint(function, match):
+    text = fails(function, X, error=errors.ConcretizationError, match=match)
+    assert "float64" in text or "bool" in text
+
+
+def test_writing_a_traced_value_into_a_real_array_is_an_error():
+    def f(x):
+        out = np.zeros(3)
+        out += x
+        return out
+
+    fails(f, X, match="zeros_like")
+
+    def g(x):
+        out = np.zeros(3)
+        out[0] = x[0]
+        return out
+
+    fails(g, X)
+
+
+def test_a_leaked_value_names_the_function():
+    kept = []
+
+    @tracer.compile
+    def leaky(x):
+        kept.append(x * 2)
+        return x
+
+    leaky(X)
+    with pytest.raises(errors.LeakedValueError, match="leaky"):
+        kept[0] + 1
+    with pytest.raises(errors.LeakedValueError, match="return it"):
+        tracer.compile(lambda x: x + kept[0])(X)
+
+
+def test_random_numbers_in_a_trace_are_an_error_and_leave_the_generators_alone():
+    before = np.random.get_state()[1].copy()
+    fails(lambda x: x + np.random.normal(size=3), X, match="draw outside")
+    rng = np.random.default_rng(3)
+    expected = np.random.default_rng(3).normal()
+    fails(lambda x: x + rng.normal(size=3), X, match="draw outside")
+    assert rng.normal() == expected
+    np.testing.assert_array_equal(np.random.get_state()[1], before)
+    np.random.normal()
+    fails(lambda x: x + np.random.default_rng().normal(size=3), X, match="default_rng")
+
+
+def test_a_seeded_generator_made_in_the_function_is_plain_numpy():
+    f = tracer.compile(lambda x: x + np.random.default_rng(0).normal(size=3))
+    np.testing.assert_array_equal(f(X), X + np.random.default_rng(0).normal(size=3))
+
+
+def test_an_unsupported_function_names_near_ones():
+    text = fails(lambda x: np.busday_count(x, x), X, error=errors.UnsupportedFunctionError)
+    assert "busday_count" in text
+
+
+def test_wrong_shapes_are_numpys_errors_at_trace_time():
+    with pytest.raises(ValueError, match="broadcast"):
+        tracer.compile(lambda x, y: x + y)(np.ones(3), np.ones(4))
+    with pytest.raises(ValueError):
+        tracer.compile(lambda x, y: x @ y)(np.ones((2, 3)), np.ones((4, 5)))
+    with pytest.raises(IndexError):
+        tracer.compile(lambda x: x[5])(np.ones(3))
+    with pytest.raises(np.exceptions.AxisError):
+        tracer.compile(lambda x: np.sum(x, axis=3))(np.ones(3))
+
+
+def test_an_index_out_of_bounds_at_run_time_is_an_index_error_that_names_the_line():
+    @tracer.compile
+    def pick(x, i):
+        return x[i]
+
+    assert pick(X, np.array([0, 2])).tolist() == [0, 2]
+    with pytest.raises(IndexError, match="out of bounds") as caught:
+        pick(X, np.array([0, 7]))
+    assert any("test_errors" in note for note in caught.value.__notes__)
+
+
+def test_unsupported_dtypes():
+    with pytest.raises(TypeError, match=r"float16.*HINT"):
+        tracer.compile(lambda x: x)(np.ones(2, np.float16))
+    with pytest.raises(TypeError, match="HINT"):
+        tracer.compile(lambda x: x)(np.array(["a"]))
+
+
+def test_an_unhashable_argument():
+    with pytest.raises(TypeError, match="hashable"):
+        tracer.compile(lambda x, s: x)(X, {1, 2})
+
+
+def test_costs_that_cannot_be_differentiated():
+    with pytest.raises(errors.NotDifferentiableError, match=r"scalar.*HINT"):
+        tracer.grad(lambda x: x * 2)(X)
+    with pytest.raises(errors.NotDifferentiableError, match="has_aux"):
+        tracer.grad(lambda x: (x.sum(), x))(X)
+    with pytest.raises(errors.NotDifferentiableError, match="real"):
+        tracer.grad(lambda x: np.sum(x * 1j))(X)
+    with pytest.raises(errors.NotDifferentiableError, match="floats"):
+        tracer.grad(lambda x: np.sum(x))(np.arange(3))
+    with pytest.raises(TypeError, match="argument 1"):
+        tracer.grad(lambda x: np.sum(x), argnums=1)(X)
+
+
+def test_nan_is_found_where_it_was_made():
+    @tracer.compile
+    def f(x):
+        y = x * 2
+        z = np.log(y)
+        return np.sum(z)
+
+    with tracer.config.changed(check_nan=True):
+        f(np.ones(3))
+        with pytest.raises(FloatingPointError, match=r"log.*test_errors|test_errors.*log") as caught:
+            f(-np.ones(3))
+        assert "float64" in str(caught.value)
+    assert np.isnan(f(-np.ones(3)))
+
+
+def test_nan_in_the_derivative_blames_the_forward_line():
+    w = tracer.shared(np.zeros(3), name="w")
+
+    @tracer.compile(updates=tracer.optim.sgd(0.1))
+    def cost(x):
+        return np.sum(np.sqrt(w * w) * x)
+
+    with tracer.config.changed(check_nan=True), pytest.raises(FloatingPointError, match="derivative"):
+        cost(np.ones(3))
+    np.testing.assert_array_equal(w.get_value(), np.zeros(3))
+
+
+def test_every_message_has_a_hint_or_a_place():
+    texts = {name: text for name, text in vars(errors).items() if name.isupper() and isinstance(text, str)}
+    assert len(texts) > 20
+    for name, text in texts.items():
+        if name.startswith(("HINT", "_")):
+            continue
+        assert "HINT" in text or "{" in text, name

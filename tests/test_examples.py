@@ -1,0 +1,72 @@
+"""Every example runs, prints what it promises, and stays short."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+NUMBERED = sorted(EXAMPLES.glob("[0-9][0-9]_*.py"))
+
+
+def run(capsys: pytest.CaptureFixture[str], name: str, *arguments: str) -> str:
+    """What an example prints when it is called with these arguments."""
+    spec = importlib.util.spec_from_file_location(f"example_{Path(name).stem}", EXAMPLES / name)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.main(arguments)
+    return capsys.readouterr().out
+
+
+def number(pattern: str, text: str) -> float:
+    """The number in the first group of the pattern."""
+    found = re.search(pattern, text)
+    assert found is not None, f"{pattern!r} is not in:\n{text}"
+    return float(found.group(1))
+
+
+@pytest.mark.parametrize("path", NUMBERED, ids=lambda path: path.stem)
+def test_example_is_short(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 100
+
+
+def test_every_numbered_example_has_a_test() -> None:
+    tested = {name[len("test_") :] for name in globals() if name.startswith("test_")}
+    assert {path.stem[len("00_") :] for path in NUMBERED} <= tested
+
+
+def test_logistic_regression(capsys: pytest.CaptureFixture[str]) -> None:
+    text = run(capsys, "01_logistic_regression.py", "2000")
+    assert text.startswith("Initial model:\n[") and "Final model:\n[" in text
+    target = re.search(r"target values for D:\n(\[[^]]*\])", text)
+    prediction = re.search(r"prediction on D:\n(\[[^]]*\])", text)
+    assert target is not None and prediction is not None and target.group(1) == prediction.group(1)
+    assert number(r"right: ([0-9.]+)%", text) == 100
+    assert number(r"cost: ([0-9.]+) ->", text) > 10 > 1 > number(r"-> ([0-9.]+)", text)
+
+
+def test_rosenbrock_scipy(capsys: pytest.CaptureFixture[str]) -> None:
+    text = run(capsys, "02_rosenbrock_scipy.py", "20")
+    assert number(r"distance from the minimum at \(1, ..., 1\): (\S+)", text) < 1e-3
+    exact, differences = (int(count) for count in re.findall(r"and (\d+) evaluations", text))
+    assert 10 * exact < differences
+
+
+def test_polynomial_regression_by_hand(capsys: pytest.CaptureFixture[str]) -> None:
+    text = run(capsys, "03_polynomial_regression_by_hand.py")
+    costs = [float(cost) for cost in re.findall(r"cost ([0-9.]+)", text)]
+    assert len(costs) == 6 and costs[-1] < costs[0] / 10
+    assert number(r"difference between the two curves: (\S+)", text) < 1e-3
+
+
+def test_demo_digits(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    picture = tmp_path / "curve.png"
+    text = run(capsys, "demo_digits.py", "--output", str(picture))
+    assert number(r"test accuracy: ([0-9.]+)%", text) >= 97
+    assert number(r"tracer ([0-9]+) µs", text) > 0 and "with the same numbers" in text
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert np.unique(np.frombuffer(picture.read_bytes(), np.uint8)).size > 100

@@ -1,0 +1,165 @@
+"""Shared variables, updates and optimizer rules."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+import tracer
+from tracer import errors
+
+
+def test_get_and_set_value_copy_unless_borrowed():
+    start = np.zeros(2)
+    w = tracer.shared(start, name="w")
+    start[0] = 5
+    assert w.get_value()[0] == 0
+    w.get_value()[1] = 7
+    assert w.get_value()[1] == 0
+    w.get_value(borrow=True)[1] = 7
+    assert w.get_value()[1] == 7
+    w.set_value([1, 2])
+    assert w.get_value().dtype == np.float64
+    with pytest.raises(errors.UpdateError, match="w"):
+        w.set_value(np.zeros((2, 2)))
+    with pytest.raises(errors.UpdateError, match="complex"):
+        w.set_value(np.array([1j, 2]))
+    np.testing.assert_array_equal(w.get_value(), [1, 2])
+
+
+def test_pairs_see_old_values():
+    a, b = tracer.shared(1.0, name="a"), tracer.shared(2.0, name="b")
+    f = tracer.compile(lambda: a + b, updates=[(a, b), (b, a + b)])
+    assert [float(f()) for _ in range(4)] == [3, 5, 8, 13]
+    assert (a.get_value(), b.get_value()) == (8, 13)
+    g = tracer.compile(lambda x: x + a, updates={a: a + 1})
+    assert g(np.float64(1)) == 9
+    assert a.get_value() == 9
+
+
+def test_set_in_the_trace():
+    w = tracer.shared(np.ones(3), name="w")
+
+    @tracer.compile
+    def train(x):
+        cost = np.sum((w * x) ** 2)
+        gradient = tracer.grad(cost, w)
+        w.set(w - 0.1 * gradient)
+        return cost
+
+    x = np.array([1.0, 2.0, 3.0])
+    value = np.ones(3)
+    for _ in range(5):
+        assert np.isclose(train(x), np.sum((value * x) ** 2))
+        value = value - 0.1 * 2 * value * x**2
+        np.testing.assert_allclose(w.get_value(), value)
+
+
+def test_a_failed_call_changes_nothing():
+    w = tracer.shared(np.ones(3))
+    n = tracer.shared(0)
+
+    @tracer.compile
+    def f(x, i):
+        n.set(n + 1)
+        w.set(w * 2)
+        x += 1
+        return x[i]
+
+    x = np.arange(3.0)
+    f(x, np.array(1))
+    with pytest.raises(IndexError):
+        f(x, np.array(9))
+    assert n.get_value() == 1
+    np.testing.assert_array_equal(w.get_value(), [2, 2, 2])
+    np.testing.assert_array_equal(x, [1, 2, 3])
+
+
+def test_update_errors():
+    w = tracer.shared(np.ones(3, np.float32), name="w")
+    with pytest.raises(errors.UpdateError, match=r"w.*float64.*float32"):
+        tracer.compile(lambda x: x, updates=[(w, w * np.ones(3))])(np.ones(1))
+    with pytest.raises(errors.UpdateError, match="reduce"):
+        tracer.compile(lambda x: x, updates=[(w, w[:2])])(np.ones(1))
+    with pytest.raises(errors.UpdateError, match="twice"):
+        tracer.compile(lambda x: x, updates=[(w, w), (w, w * 2)])(np.ones(1))
+    with pytest.raises(errors.UpdateError, match="shared"):
+        tracer.compile(lambda x: x, updates=[(np.ones(3), w)])
+    with pytest.raises(errors.UpdateError, match="set_value"):
+        w.set(w * 2)
+    with pytest.raises(errors.UpdateError, match="set"):
+        tracer.compile(lambda x: w.__setitem__(0, x))(np.float32(1))
+    with pytest.raises(errors.UpdateError, match="shared"):
+        tracer.compile(lambda x: np.sum(x), updates=tracer.optim.sgd(0.1))(np.ones(2))
+    np.testing.assert_array_equal(w.get_value(), np.ones(3))
+
+
+def test_a_new_shape_is_traced_again():
+    w = tracer.shared(np.ones(3))
+    f = tracer.compile(lambda: w * 2)
+    assert f().shape == (3,)
+    w.set_value(np.ones(5))
+    assert f().shape == (5,)
+
+
+def test_shared_variables_copy_and_pickle():
+    w = tracer.shared(np.arange(3.0), name="w")
+    for other in (copy.copy(w), copy.deepcopy(w), pickle.loads(pickle.dumps(w))):
+        np.testing.assert_array_equal(other.get_value(), w.get_value())
+        other.set_value(np.zeros(3))
+        assert w.get_value()[1] == 1
+
+
+RULES = {
+    "sgd": lambda: tracer.optim.sgd(0.05),
+    "momentum": lambda: tracer.optim.momentum(0.02),
+    "nesterov": lambda: tracer.optim.momentum(0.02, nesterov=True),
+    "adagrad": lambda: tracer.optim.adagrad(0.5),
+    "rmsprop": lambda: tracer.optim.rmsprop(0.05),
+    "adadelta": lambda: tracer.optim.adadelta(20.0),
+    "adam": lambda: tracer.optim.adam(0.1),
+    "adamw": lambda: tracer.optim.adam(0.1, weight_decay=0.001),
+}
+
+
+@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_every_rule_descends_and_keeps_dtypes(name, dtype):
+    random = np.random.default_rng(0)
+    x = random.standard_normal((50, 3)).astype(dtype)
+    y = x @ np.array([1.0, -2.0, 0.5], dtype) + dtype(0.25)
+    w, b = tracer.shared(np.zeros(3, dtype), name="w"), tracer.shared(np.zeros((), dtype), name="b")
+
+    @tracer.compile(updates=RULES[name]())
+    def cost(x, y):
+        return np.mean((x @ w + b - y) ** 2)
+
+    costs = [float(cost(x, y)) for _ in range(300)]
+    assert costs[-1] < 0.02 * costs[0]
+    assert w.get_value().dtype == b.get_value().dtype == dtype
+    assert cost.cache_info().traces == 1
+
+
+def test_adam_follows_its_formula():
+    w = tracer.shared(np.array([1.0, -3.0]))
+    step = tracer.compile(lambda: np.sum(w**2), updates=tracer.optim.adam(0.1))
+    value, mean, square = np.array([1.0, -3.0]), np.zeros(2), np.zeros(2)
+    for time in range(1, 6):
+        step()
+        g = 2 * value
+        mean, square = 0.9 * mean + 0.1 * g, 0.999 * square + 0.001 * g * g
+        value = value - 0.1 * (mean / (1 - 0.9**time)) / (np.sqrt(square / (1 - 0.999**time)) + 1e-8)
+        np.testing.assert_allclose(w.get_value(), value, rtol=1e-12)
+
+
+def test_params_choose_what_is_trained_and_rates_may_be_shared():
+    w, v = tracer.shared(2.0, name="w"), tracer.shared(3.0, name="v")
+    rate = tracer.shared(0.5, name="rate")
+    step = tracer.compile(lambda: (w * v) ** 2, updates=tracer.optim.sgd(rate), params=[w])
+    step()
+    assert v.get_value() == 3 and w.get_value() == 2 - 0.5 * 2 * 2 * 9
+    rate.set_value(0.0)
+    before = w.get_value()
+    step()
+    assert w.get_value() == before

@@ -1,0 +1,241 @@
+"""What `import tracer` offers: compile, grad and the ways to look inside."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, overload
+
+from tracer import derivatives, errors
+from tracer.checking import Checked
+from tracer.compiled import Compiled
+from tracer.graph import text
+from tracer.graph.graph import toposort
+from tracer.graph.node import INPUT, Node
+from tracer.optim import UpdateRule
+from tracer.pipeline import Finish
+from tracer.tracing.proxy import Proxy
+from tracer.tracing.shared import Shared, owner
+from tracer.tree import flatten
+from tracer.types import is_inexact
+
+Updates = UpdateRule | Mapping[Shared, Any] | Iterable[tuple[Shared, Any]]
+BACKENDS = ("cpu", "reference")
+MODES = ("fast", "check")
+
+
+@overload
+def compile(function: Callable[..., Any], /, **options: Any) -> Compiled: ...
+@overload
+def compile(function: None = None, /, **options: Any) -> Callable[[Callable[..., Any]], Compiled]: ...
+def compile(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    updates: Updates | None = None,
+    params: Sequence[Shared] | None = None,
+    backend: str | None = None,
+    mode: str = "fast",
+    name: str | None = None,
+) -> Any:
+    """Compile a plain NumPy function: it is traced at its first call with each signature, and then runs natively.
+
+    Parameters
+    ----------
+    function : callable
+        Any function, method or lambda of arrays, written with NumPy. Arrays and NumPy scalars (also inside tuples,
+        lists, dicts, named tuples and dataclasses) are traced; Python numbers, strings and other hashables are static.
+    updates : UpdateRule, mapping or pairs, optional
+        What every call does to shared variables: a rule such as `tracer.optim.sgd(0.1)` for the gradient of the
+        returned cost, or (variable, new value) pairs. All new values see the old ones.
+    params : list of Shared, optional
+        What an update rule trains; every float shared variable that the cost depends on if None.
+    backend : {"cpu", "reference"}, optional
+        The executor; `tracer.config.backend` if None. "reference" runs the graph with NumPy, op by op.
+    mode : {"fast", "check"}
+        "check" runs the plain function, the reference and the kernels at every call and compares them.
+    name : str, optional
+        A name for messages; the function's own if None.
+
+    Returns
+    -------
+    Compiled
+        The function, which takes and returns what the plain function does, with `cache_info`, `cache_clear`, `plan`.
+
+    Raises
+    ------
+    TraceError
+        At the first call, if the function does something that a trace cannot follow.
+    UpdateError
+        If an update does not fit its variable.
+    MismatchError
+        In mode "check", if the results differ.
+
+    Examples
+    --------
+    >>> import numpy as np, tracer
+    >>> @tracer.compile
+    ... def norm(x):
+    ...     return np.sqrt(np.sum(x * x))
+    >>> norm(np.array([3.0, 4.0]))
+    np.float64(5.0)
+    """
+    if backend is not None and backend not in BACKENDS:
+        raise ValueError(f"backend must be one of {BACKENDS}, not {backend!r}")
+    if mode not in MODES:
+        raise ValueError(f"mode must be one of {MODES}, not {mode!r}")
+    if params is not None and not isinstance(updates, UpdateRule):
+        raise TypeError("params= needs updates= to be a rule such as tracer.optim.sgd(0.1)")
+
+    def wrap_function(inner: Callable[..., Any]) -> Compiled:
+        if not callable(inner):
+            raise TypeError(f"tracer.compile needs a function, not {inner!r}")
+        label = name or getattr(inner, "__qualname__", type(inner).__name__)
+        floats = inner.argnums if isinstance(inner, derivatives.Transform) else ()
+        finish = None if updates is None else _finish(updates, params, label)
+        kind = Checked if mode == "check" else Compiled
+        return kind(inner, backend=backend, name=label, finish=finish, traced_floats=floats)
+
+    return wrap_function if function is None else wrap_function(function)
+
+
+def _finish(updates: Updates, params: Sequence[Shared] | None, name: str) -> Finish:
+    """What to do at the end of a trace so that a call updates shared variables."""
+    if isinstance(updates, UpdateRule):
+        rule = updates
+        return lambda result, active: _train(rule, params if params is not None else rule.params, result, name)
+    pairs = list(updates.items()) if isinstance(updates, Mapping) else list(updates)
+    for pair in pairs:
+        if not (isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[0], Shared)):
+            target = pair[0] if isinstance(pair, tuple | list) and pair else pair
+            raise errors.UpdateError(errors.message(errors.UPDATE_TARGET, target=target))
+    return lambda result, active: _set_all(pairs)
+
+
+def _set_all(pairs: Iterable[tuple[Shared, Any]]) -> None:
+    for variable, value in pairs:
+        variable.set(value)
+
+
+def _train(rule: UpdateRule, params: Sequence[Shared] | None, result: Any, name: str) -> None:
+    leaves = flatten(result)[0]
+    cost = leaves[0] if leaves else None
+    if not isinstance(cost, Proxy):
+        raise errors.UpdateError(
+            errors.message(errors.UPDATES_NEED_COST, rule=rule, function=name, type=type(result).__name__)
+        )
+    derivatives.check_cost(cost.__tracer_node__)
+    if params is None:
+        params = _reached_parameters(cost.__tracer_node__)
+        if not params:
+            raise errors.UpdateError(errors.message(errors.NO_PARAMETERS, rule=rule, function=name))
+    gradients = derivatives.grad_of_value(cost, list(params))
+    _set_all(rule.pairs(params, gradients))
+
+
+def _reached_parameters(cost: Node) -> list[Shared]:
+    """Float shared variables that a cost depends on, in the order of their first use."""
+    found = [owner(node) for node in toposort([cost]) if node.op is INPUT]
+    return [variable for variable in found if variable is not None and is_inexact(variable.dtype)]
+
+
+def grad(
+    target: Any,
+    wrt: Any = None,
+    *,
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    disconnected_inputs: str = "raise",
+) -> Any:
+    """The gradient of a function, or of a traced cost with respect to traced values.
+
+    Parameters
+    ----------
+    target : callable or traced scalar
+        A NumPy function that returns a scalar; or, inside a trace, the cost itself.
+    wrt : int, sequence of int, traced value, or list or tuple of traced values
+        For a function the same as `argnums`; for a cost, the values to differentiate with respect to: arguments,
+        intermediate values or shared variables. An integer value gets the gradient of its float counterpart.
+    argnums : int or sequence of int
+        The positional arguments of the function to differentiate with respect to; each may be a nest.
+    has_aux : bool
+        The function returns (cost, auxiliary); the gradient comes back with the auxiliary.
+    disconnected_inputs : {"raise", "warn", "ignore"}
+        What to do if the cost does not depend on a `wrt` value; with the latter two it gets zeros.
+
+    Returns
+    -------
+    callable or traced values
+        A function (*args) -> gradient; or gradients in the structure of `wrt`, of the shapes and dtypes of its values.
+
+    Raises
+    ------
+    NotDifferentiableError
+        If the cost is not a real scalar, an argument is not floating point, or an op has no derivative.
+    DisconnectedInputError
+        If the cost does not depend on a `wrt` value.
+
+    Examples
+    --------
+    >>> import numpy as np, tracer
+    >>> tracer.grad(lambda x: np.sum(np.sin(x)))(np.array([0.0, np.pi]))
+    array([ 1., -1.])
+    >>> @tracer.compile
+    ... def slope(x):
+    ...     return tracer.grad(x**3, x)
+    >>> slope(np.float64(2.0))
+    np.float64(12.0)
+    """
+    if isinstance(target, Proxy):
+        if wrt is None:
+            raise TypeError("grad(cost, wrt) needs the values to differentiate with respect to")
+        return derivatives.grad_of_value(target, wrt, disconnected_inputs)
+    if not callable(target):
+        raise TypeError(errors.message(errors.GRAD_TARGET, type=type(target).__name__))
+    return derivatives.grad_of_function(target, argnums if wrt is None else wrt, has_aux)
+
+
+# --- looking inside ----------------------------------------------------------------------------------------------
+
+
+def _nodes_of(value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Node]:
+    """The nodes of a traced value, a nest of them, or a function at some arguments (before rewriting)."""
+    if isinstance(value, Compiled):
+        return list(value.plan(*args, **kwargs).traced.graph.outputs)
+    if callable(value) and not isinstance(value, Proxy):
+        return list(compile(value).plan(*args, **kwargs).traced.graph.outputs)
+    leaves = flatten(value)[0]
+    if not leaves or not all(isinstance(leaf, Proxy) for leaf in leaves):
+        raise TypeError(errors.message(errors.NOT_A_GRAPH, type=type(value).__name__))
+    return [leaf.__tracer_node__ for leaf in leaves]
+
+
+def pp(value: Any, *args: Any, **kwargs: Any) -> str:
+    """Return the one-line infix text of a traced value, or of a function at these arguments.
+
+    Examples
+    --------
+    >>> import numpy as np, tracer
+    >>> tracer.pp(lambda x, y: (x + y) * np.exp(-x), np.float64(1), np.float64(2))
+    '(x + y) * exp(-x)'
+    """
+    return text.pp(_nodes_of(value, args, kwargs))
+
+
+def debugprint(value: Any, *args: Any, file: Any = None, **kwargs: Any) -> str:
+    """Return (and print to `file`, if given) the tree of a traced value, or of a function at these arguments.
+
+    Shared parts are shown once, with marks; every line has the type and the user's source line.
+    """
+    return text.debugprint(_nodes_of(value, args, kwargs), file=file)
+
+
+def draw(value: Any, file: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
+    """Draw the graph of a traced value, or of a function at these arguments, to an SVG, PNG, PDF or DOT file.
+
+    Raises
+    ------
+    RuntimeError
+        If the picture needs the graphviz program and it is not installed; the text says how to install it.
+    """
+    text.render(text.dot(_nodes_of(value, args, kwargs)), os.fspath(file))

@@ -1,0 +1,1 @@
+"""Floor 1: the graph of nodes, the Op record, and the text forms."""

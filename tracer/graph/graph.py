@@ -1,0 +1,105 @@
+"""Graphs: ordered inputs and outputs over nodes; walking, substituting and verifying them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from tracer.errors import GraphError
+from tracer.graph.node import CONSTANT, INPUT, Node, blame, make_node
+
+
+class Graph(NamedTuple):
+    """A function of nodes: `inputs` in call order and `outputs`, effects among them, in a fixed order."""
+
+    inputs: tuple[Node, ...]
+    outputs: tuple[Node, ...]
+
+    def nodes(self) -> list[Node]:
+        """Every node that the outputs need, inputs before users."""
+        return toposort(self.outputs)
+
+
+def toposort(outputs: Iterable[Node], stop: frozenset[Node] | set[Node] = frozenset()) -> list[Node]:
+    """Order the ancestors of nodes so that each comes after its inputs; nodes in `stop` count as leaves.
+
+    Iterative, linear in the number of edges, and the same order for the same graph.
+    """
+    order: list[Node] = []
+    seen: set[Node] = set()
+    stack: list[tuple[Node, int]] = []
+    for output in outputs:
+        if output not in seen:
+            seen.add(output)
+            stack.append((output, 0))
+        while stack:
+            node, position = stack.pop()
+            inputs = () if node in stop else node.inputs
+            while position < len(inputs) and inputs[position] in seen:
+                position += 1
+            if position == len(inputs):
+                order.append(node)
+            else:
+                stack.append((node, position + 1))
+                seen.add(inputs[position])
+                stack.append((inputs[position], 0))
+    return order
+
+
+def rebuild(
+    outputs: Sequence[Node],
+    transform: Callable[[Node, tuple[Node, ...]], Node | None],
+    replacements: Mapping[Node, Node] | None = None,
+) -> tuple[Node, ...]:
+    """Rebuild a graph bottom-up: `transform(node, new_inputs)` returns the new node, or None to keep the op."""
+    new: dict[Node, Node] = dict(replacements or {})
+    for node in toposort(outputs, stop=set(new)):
+        if node in new:
+            continue
+        inputs = tuple(new[item] for item in node.inputs)
+        changed = transform(node, inputs)
+        if changed is None:
+            changed = node if inputs == node.inputs else _remake(node, inputs)
+        new[node] = changed
+    return tuple(new[node] for node in outputs)
+
+
+def _remake(node: Node, inputs: tuple[Node, ...]) -> Node:
+    with blame(node.line):
+        return make_node(node.op, inputs, node.params)
+
+
+def substitute(outputs: Sequence[Node], replacements: Mapping[Node, Node]) -> tuple[Node, ...]:
+    """Replace nodes by others throughout a graph; a replacement may mention what it replaces."""
+    return rebuild(outputs, lambda node, inputs: None, replacements)
+
+
+def depends_on(outputs: Iterable[Node], sources: Iterable[Node]) -> set[Node]:
+    """The nodes above `outputs` (inclusive) that depend on any of `sources` (inclusive)."""
+    reached = set(sources)
+    for node in toposort(outputs):
+        if node not in reached and any(item in reached for item in node.inputs):
+            reached.add(node)
+    return reached
+
+
+def verify(graph: Graph) -> None:
+    """Check that a graph keeps its own rules; raises GraphError naming the node that does not.
+
+    Checked: every leaf is a constant or a declared input, inputs are distinct, and each node's type is what its op
+    infers from its inputs.
+    """
+    declared = set(graph.inputs)
+    if len(declared) != len(graph.inputs):
+        raise GraphError("a graph lists one input twice")
+    for node in graph.inputs:
+        if node.op is not INPUT:
+            raise GraphError(f"{node!r} is listed as an input but is computed")
+    for node in graph.nodes():
+        if node.op is INPUT:
+            if node not in declared:
+                raise GraphError(f"{node!r} (made at {node.line}) is used but not among the graph's inputs")
+        elif node.op is not CONSTANT:
+            expected = node.op.infer([item.type for item in node.inputs], **node.params)
+            if expected != node.type:
+                raise GraphError(f"{node!r} should have type {expected} (made at {node.line})")

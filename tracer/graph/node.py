@@ -1,0 +1,137 @@
+"""Nodes of the graph: immutable, hash-consed values with a type and the user's source line."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from tracer.errors import Line, user_line
+from tracer.graph.op import Op
+from tracer.types import ArrayType, type_of
+
+_NO_PARAMS: Mapping[str, Any] = MappingProxyType({})
+
+
+class Node:
+    """One value of a graph.
+
+    Two nodes with the same op, inputs and parameters are one object, so `is` is equality and common
+    subexpressions are shared from the start. Make them with `make_node`, `constant` or `input_node`.
+
+    Attributes
+    ----------
+    op : Op
+        What computes it.
+    inputs : tuple of Node
+        What it is computed from.
+    params : mapping
+        Static parameters, all hashable.
+    type : ArrayType
+        Its dtype and shape.
+    line : Line or None
+        The user's source line that asked for it; a derivative carries the line it is the derivative of.
+    name : str or None
+        The user's name for it, if any.
+    """
+
+    __slots__ = ("__weakref__", "inputs", "line", "name", "op", "params", "type")
+
+    op: Op
+    inputs: tuple[Node, ...]
+    params: Mapping[str, Any]
+    type: ArrayType
+    line: Line | None
+    name: str | None
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.type.dtype
+
+    @property
+    def shape(self) -> tuple[int | None, ...]:
+        return self.type.shape
+
+    @property
+    def is_constant(self) -> bool:
+        return self.op is CONSTANT
+
+    @property
+    def value(self) -> np.ndarray[Any, Any]:
+        """The array of a constant node (read-only)."""
+        array: np.ndarray[Any, Any] = self.params["value"]
+        return array
+
+    def __repr__(self) -> str:
+        label = f" {self.name!r}" if self.name else ""
+        return f"<{self.op.name}{label} {self.type}>"
+
+
+def _no_rule(*_: Any, **__: Any) -> Any:
+    raise TypeError("inputs and constants are not computed")
+
+
+CONSTANT = Op("constant", family="leaf", infer=_no_rule, evaluate=_no_rule, doc="A value known while tracing.")
+INPUT = Op("input", family="leaf", infer=_no_rule, evaluate=_no_rule, doc="A value given at each call.")
+
+_interned: weakref.WeakValueDictionary[Any, Node] = weakref.WeakValueDictionary()
+
+
+class _LineScope(threading.local):
+    line: Line | None = None
+
+
+_scope = _LineScope()
+
+
+@contextmanager
+def blame(line: Line | None) -> Iterator[None]:
+    """Give the nodes made inside the `with` block this source line instead of the caller's."""
+    before, _scope.line = _scope.line, line
+    try:
+        yield
+    finally:
+        _scope.line = before
+
+
+def _new(op: Op, inputs: tuple[Node, ...], params: Mapping[str, Any], node_type: ArrayType) -> Node:
+    node = object.__new__(Node)
+    node.op, node.inputs, node.params, node.type = op, inputs, params, node_type
+    node.name = None
+    node.line = _scope.line or user_line()
+    return node
+
+
+def make_node(op: Op, inputs: tuple[Node, ...], params: Mapping[str, Any] = _NO_PARAMS) -> Node:
+    """Return the one node that applies an op to inputs; its type is inferred and wrong inputs raise here."""
+    key = (op, inputs, tuple(params.items())) if params else (op, inputs)
+    found = _interned.get(key)
+    if found is None:
+        node_type = op.infer([node.type for node in inputs], **params)
+        found = _new(op, inputs, params, node_type)
+        _interned[key] = found
+    return found
+
+
+def constant(value: Any, dtype: np.dtype[Any] | None = None) -> Node:
+    """Return the node of a known value; the value is copied. Raises OverflowError as NumPy does."""
+    array = np.array(value, dtype=dtype)
+    key = (CONSTANT, array.dtype, array.shape, array.tobytes())
+    found = _interned.get(key)
+    if found is None:
+        array.setflags(write=False)
+        found = _new(CONSTANT, (), {"value": array}, type_of(array))
+        _interned[key] = found
+    return found
+
+
+def input_node(node_type: ArrayType, name: str | None = None) -> Node:
+    """Return a new input, distinct from every other."""
+    node = _new(INPUT, (), _NO_PARAMS, node_type)
+    node.name = name
+    return node

@@ -1,0 +1,126 @@
+"""Small helpers in which the derivative rules and composites of `tracer/ops` are written.
+
+Like the rules themselves they work on arrays and on traced values alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+
+from tracer import errors
+from tracer.graph.node import Node, constant
+from tracer.graph.op import OPS, Op
+from tracer.types import Shape
+
+
+class Literal:
+    """An array that a rule made itself: a constant of the graph, not something that the user's function captured."""
+
+    __slots__ = ("__tracer_node__",)
+
+    def __init__(self, array: np.ndarray[Any, Any]) -> None:
+        self.__tracer_node__: Node = constant(array)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.__tracer_node__.dtype
+
+    @property
+    def shape(self) -> Shape:
+        return self.__tracer_node__.shape
+
+
+def recorder(*values: Any) -> Callable[..., Any] | None:
+    """How to record an op, taken from the first traced value; None if no value is traced."""
+    for value in values:
+        record = getattr(value, "__tracer_apply__", None)
+        if record is not None:
+            return record  # type: ignore[no-any-return]
+    return None
+
+
+def is_traced(value: Any) -> bool:
+    """Whether a value is traced."""
+    return hasattr(value, "__tracer_apply__")
+
+
+def apply_like(op: Op, like: Any, *inputs: Any, **params: Any) -> Any:
+    """Record an op if `like` is traced, even if none of its inputs is; compute it otherwise."""
+    record = getattr(like, "__tracer_apply__", None)
+    if record is not None:
+        return record(op, inputs, params)
+    return op.evaluate(*inputs, **params)
+
+
+def literal(array: Any, like: Any) -> Any:
+    """An array as an input of an op: itself, or a constant of the graph if `like` is traced."""
+    return Literal(array) if is_traced(like) else array
+
+
+def lift(*values: Any) -> tuple[Any, ...]:
+    """Make every array traced if one of the values is; Python numbers stay.
+
+    What is then computed from a real array is part of the graph, so that a compiled function sees the array's later
+    contents.
+    """
+    flat = [item for value in values for item in (value if isinstance(value, list | tuple) else (value,))]
+    record = recorder(*flat)
+    return tuple(_lifted(value, record) for value in values)
+
+
+def _lifted(value: Any, record: Callable[..., Any] | None) -> Any:
+    if type(value) in (bool, int, float, complex) or is_traced(value):
+        return value
+    if isinstance(value, list | tuple) and recorder(*value) is not None:
+        return np.stack(np.broadcast_arrays(*lift(*value)))
+    if record is None:
+        return np.asarray(value)
+    if isinstance(value, np.ndarray):
+        return record(OPS["reshape"], (value,), {"shape": value.shape})
+    array = np.asarray(value)
+    return record(OPS["reshape"], (Literal(array),), {"shape": array.shape})
+
+
+def known(value: Any) -> np.ndarray[Any, Any] | None:
+    """The array of a value whose numbers are known while tracing, or None."""
+    node = getattr(value, "__tracer_node__", None)
+    if node is None:
+        return np.asarray(value)
+    return node.value if node.is_constant else None
+
+
+def sum_to_shape(value: Any, shape: Shape) -> Any:
+    """Sum over the axes along which `shape` was broadcast to give the value: the transpose of broadcasting."""
+    if value.shape == shape:
+        return value
+    extra = len(value.shape) - len(shape)
+    spread = tuple(
+        axis + extra for axis, size in enumerate(shape) if size == 1 and value.shape[axis + extra] != 1
+    )
+    total = np.sum(value, axis=spread, keepdims=True) if spread else value
+    return np.sum(total, axis=tuple(range(extra))) if extra else total
+
+
+def given(value: Any, default: Any) -> Any:
+    """An optional argument, where NumPy passes its own mark for one that is missing."""
+    return default if value is np._NoValue else value  # type: ignore[attr-defined]
+
+
+def unsupported(function: str, argument: str, hint: str) -> NoReturn:
+    """Raise UnsupportedFunctionError for an argument that has no traced form."""
+    text = errors.message(errors.UNSUPPORTED_ARGUMENT, function=function, argument=argument, hint=hint)
+    raise errors.UnsupportedFunctionError(text)
+
+
+def static_int(value: Any, what: str) -> int:
+    """An int argument that must be known while tracing. Raises ConcretizationError (from the value) if it is traced."""
+    return int(value.__index__()) if hasattr(value, "__index__") else int(np.asarray(value).__index__())
+
+
+def static_ints(values: Any) -> tuple[int, ...]:
+    """One int or several, known while tracing, as a tuple."""
+    items: Sequence[Any] = values if isinstance(values, list | tuple) else np.atleast_1d(values).tolist()
+    return tuple(int(item.__index__()) for item in items)

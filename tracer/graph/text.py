@@ -1,0 +1,295 @@
+"""Graphs as text: one line of infix (`pp`), a tree with sharing marks (`debugprint`), and graphviz source (`dot`)."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from tracer.graph.graph import toposort
+from tracer.graph.node import CONSTANT, INPUT, Node
+
+# The ops carry their own precedence; these are the ones that are treated apart.
+_COMPARISON, _UNARY, _POWER, _ATOM = 7, 14, 15, 100
+
+_LONGEST = 20_000
+_SHOWN_VALUES = 6
+
+NO_GRAPHVIZ = (
+    "drawing {path} needs the program `dot` of Graphviz, which is not installed.\n"
+    "HINT: install it (`apt install graphviz`, `brew install graphviz` or `conda install graphviz`), "
+    "or draw to a file that ends in .dot, which needs no program."
+)
+
+Piece = tuple[str, int]
+"""Text and how tightly its outermost operator binds."""
+
+
+def nodes_of(values: Any) -> list[Node]:
+    """The nodes of a node, of a traced value, or of several of them."""
+    if isinstance(values, Node):
+        return [values]
+    node = getattr(values, "__tracer_node__", None)
+    if isinstance(node, Node):
+        return [node]
+    if isinstance(values, Mapping):
+        values = values.values()
+    if isinstance(values, Iterable) and not isinstance(values, str | bytes | np.ndarray):
+        return [node for value in values for node in nodes_of(value)]
+    raise TypeError(f"expected a traced value or a sequence of them, not {type(values).__name__}")
+
+
+# --- one line ----------------------------------------------------------------------------------------------------
+
+
+def pp(values: Any) -> str:
+    """Return the formula of traced values on one line, with no more parentheses than it needs.
+
+    Shared parts are written out each time; very long ones are cut to "...".
+
+    Parameters
+    ----------
+    values : node, traced value, or a sequence of them
+        Several are separated by commas.
+
+    Examples
+    --------
+    >>> from tracer.graph.node import input_node
+    >>> from tracer.types import ArrayType
+    >>> pp(input_node(ArrayType(np.dtype("float64"), (3,))))
+    '<float64[3]>'
+    """
+    outputs = nodes_of(values)
+    pieces: dict[Node, Piece] = {}
+    for node in toposort(outputs):
+        text, binding = _piece(node, pieces)
+        pieces[node] = (text, binding) if len(text) <= _LONGEST else ("...", _ATOM)
+    return ", ".join(pieces[node][0] for node in outputs)
+
+
+def _piece(node: Node, pieces: Mapping[Node, Piece]) -> Piece:
+    if node.name and (node.op is INPUT or node.op is CONSTANT):
+        return node.name, _ATOM
+    if node.op is INPUT:
+        return f"<{node.type}>", _ATOM
+    if node.op is CONSTANT:
+        return _number(node)
+    inputs = [pieces[item] for item in node.inputs]
+    special = _SPECIAL.get(node.op.name)
+    if special is not None:
+        found = special(node, inputs)
+        if found is not None:
+            return found
+    symbol, binding = node.op.symbol, node.op.precedence
+    if symbol is not None and len(inputs) == 2:
+        return _binary(symbol, binding, *inputs), binding
+    if symbol is not None and len(inputs) == 1:
+        return symbol + _within(inputs[0], binding), binding
+    return _call(node.op.name, inputs, node.params)
+
+
+def _within(piece: Piece, binding: int) -> str:
+    text, own = piece
+    return text if own >= binding else f"({text})"
+
+
+def _binary(symbol: str, binding: int, left: Piece, right: Piece) -> str:
+    if binding == _POWER:
+        return f"{_within(left, _ATOM)}{symbol}{_within(right, _UNARY)}"
+    # Comparisons would chain; the other operators group to the left.
+    left_text = _within(left, binding + (binding == _COMPARISON))
+    return f"{left_text} {symbol} {_within(right, binding + 1)}"
+
+
+def _call(name: str, inputs: list[Piece], params: Mapping[str, Any]) -> Piece:
+    parts = [text for text, _ in inputs]
+    parts += [f"{key}={_param(value)}" for key, value in params.items()]
+    return f"{name}({', '.join(parts)})", _ATOM
+
+
+def _param(value: Any) -> str:
+    text = str(value) if isinstance(value, np.dtype) else repr(value)
+    return text if len(text) <= 200 else "..."
+
+
+def _number(node: Node) -> Piece:
+    array = node.value
+    if array.size > _SHOWN_VALUES:
+        return f"<{node.type}>", _ATOM
+    text = str(array.tolist())
+    return text, _UNARY if text.startswith("-") else _ATOM
+
+
+def _reduction(node: Node, inputs: list[Piece]) -> Piece | None:
+    if "axes" not in node.params:
+        return None
+    axes = node.params["axes"]
+    params: dict[str, Any] = {}
+    if len(axes) != node.inputs[0].type.ndim:
+        params["axis"] = axes[0] if len(axes) == 1 else axes
+    if node.params.get("keepdims"):
+        params["keepdims"] = True
+    return _call(node.op.name, inputs, params)
+
+
+def _cast(node: Node, inputs: list[Piece]) -> Piece:
+    return f"{node.dtype}({inputs[0][0]})", _ATOM
+
+
+def _transpose(node: Node, inputs: list[Piece]) -> Piece:
+    axes = node.params["axes"]
+    if axes == tuple(reversed(range(len(axes)))):
+        return f"{_within(inputs[0], _ATOM)}.T", _ATOM
+    return f"transpose({inputs[0][0]}, {axes})", _ATOM
+
+
+def _shaped(node: Node, inputs: list[Piece]) -> Piece:
+    return f"{node.op.name}({inputs[0][0]}, {_param(node.shape)})", _ATOM
+
+
+def _range(start: int, size: int, step: int, full: int | None) -> str:
+    if (start, size, step) == (0, full, 1):
+        return ":"
+    stop: int | None = start + size * step
+    if step > 0 and full is not None and stop is not None and stop >= full:
+        stop = None
+    if stop is not None and stop < 0:
+        stop = None
+    begin = "" if step > 0 and start == 0 else str(start)
+    return f"{begin}:{'' if stop is None else stop}" + (f":{step}" if step != 1 else "")
+
+
+def _ranges(index: Any, shape: tuple[int | None, ...]) -> str:
+    return ", ".join(_range(*item, full) for item, full in zip(index, shape, strict=True))
+
+
+def _slice(node: Node, inputs: list[Piece]) -> Piece:
+    return f"{_within(inputs[0], _ATOM)}[{_ranges(node.params['index'], node.inputs[0].shape)}]", _ATOM
+
+
+def _slice_write(node: Node, inputs: list[Piece]) -> Piece:
+    where = _ranges(node.params["index"], node.inputs[0].shape)
+    return f"{node.op.name}({_within(inputs[0], _ATOM)}[{where}], {inputs[1][0]})", _ATOM
+
+
+def _gather(node: Node, inputs: list[Piece]) -> Piece:
+    return f"{_within(inputs[0], _ATOM)}[{', '.join(text for text, _ in inputs[1:])}]", _ATOM
+
+
+_SPECIAL: dict[str, Callable[[Node, list[Piece]], Piece | None]] = {
+    **dict.fromkeys(("sum", "prod", "max", "min", "any", "all"), _reduction),
+    **dict.fromkeys(("reshape", "broadcast_to"), _shaped),
+    **dict.fromkeys(("slice_set", "slice_add"), _slice_write),
+    "astype": _cast,
+    "transpose": _transpose,
+    "slice": _slice,
+    "gather": _gather,
+}
+
+
+# --- a tree ------------------------------------------------------------------------------------------------------
+
+
+def _identifier(number: int) -> str:
+    """A, B, ..., Z, AA, AB, ..."""
+    text = ""
+    number += 1
+    while number:
+        number, digit = divmod(number - 1, 26)
+        text = chr(ord("A") + digit) + text
+    return text
+
+
+def label(node: Node) -> str:
+    """What a node is called in a tree or drawing: its op and parameters, or a leaf's name or value."""
+    if node.op is CONSTANT:
+        return node.name or _number(node)[0]
+    if node.op is INPUT:
+        return node.name or "input"
+    params = ", ".join(f"{key}={_param(value)}" for key, value in node.params.items())
+    return f"{node.op.name}{{{params}}}" if params else node.op.name
+
+
+def debugprint(values: Any, file: TextIO | None = None) -> str:
+    """Return the tree of traced values, one line a node, with types and the user's source lines.
+
+    A node that is used several times is written out once; later it appears as its [id] and "...".
+
+    Parameters
+    ----------
+    values : node, traced value, or a sequence of them
+        What to print.
+    file : file, optional
+        Also written there.
+    """
+    names: dict[Node, str] = {}
+    lines: list[str] = []
+    stack: list[tuple[Node, str, str]] = [(node, "", "") for node in reversed(nodes_of(values))]
+    while stack:
+        node, lead, indent = stack.pop()
+        known = node in names
+        name = names.setdefault(node, _identifier(len(names)))
+        place = f"  {node.line}" if node.line and not known else ""
+        rest = "..." if known and node.inputs else ""
+        lines.append(f"{lead}{label(node)} [id {name}] {node.type}{place}" + (f" {rest}" if rest else ""))
+        if not known:
+            last = len(node.inputs) - 1
+            for position in range(last, -1, -1):
+                branch, bar = (" └─ ", "    ") if position == last else (" ├─ ", " │  ")
+                stack.append((node.inputs[position], indent + branch, indent + bar))
+    text = "\n".join(lines)
+    if file is not None:
+        print(text, file=file)
+    return text
+
+
+# --- a drawing ---------------------------------------------------------------------------------------------------
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+
+
+def dot(values: Any) -> str:
+    """Return graphviz source that draws the graph of traced values: inputs blue, constants grey, outputs green."""
+    outputs = nodes_of(values)
+    order = toposort(outputs)
+    numbers = {node: number for number, node in enumerate(order)}
+    lines = ["digraph {", "  rankdir=TB;", '  node [shape=box, style="rounded,filled", fillcolor=white];']
+    for node, number in numbers.items():
+        colour = "lightblue" if node.op is INPUT else "lightgrey" if node.op is CONSTANT else ""
+        colour = "palegreen" if node in outputs else colour
+        fill = f", fillcolor={colour}" if colour else ""
+        place = f", tooltip={_quoted(str(node.line))}" if node.line else ""
+        text = _quoted(f"{label(node)}\n{node.type}")
+        lines.append(f"  n{number} [label={text}{fill}{place}];")
+    for node, number in numbers.items():
+        for position, item in enumerate(node.inputs):
+            mark = f" [label={position}]" if len(node.inputs) > 1 else ""
+            lines.append(f"  n{numbers[item]} -> n{number}{mark};")
+    return "\n".join([*lines, "}"]) + "\n"
+
+
+def render(source: str, path: str | Path) -> Path:
+    """Draw graphviz source to a file whose ending says how: .svg, .png, .pdf, or .dot and .gv for the source.
+
+    Raises RuntimeError, telling what to install, if the program `dot` is needed and missing; ValueError if it cannot
+    draw such a file.
+    """
+    target = Path(path)
+    kind = target.suffix.lstrip(".").lower()
+    if kind in ("dot", "gv"):
+        target.write_text(source, encoding="utf-8")
+        return target
+    program = shutil.which("dot")
+    if program is None:
+        raise RuntimeError(NO_GRAPHVIZ.format(path=target))
+    command = [program, f"-T{kind or 'svg'}", "-o", str(target)]
+    done = subprocess.run(command, input=source, text=True, capture_output=True, check=False)
+    if done.returncode:
+        raise ValueError(f"graphviz could not draw {target}: {done.stderr.strip()}\nHINT: end it in .svg, .png or .dot")
+    return target

@@ -1,0 +1,1 @@
+"""Floor 6: from a graph to a program of fused loops and library calls."""

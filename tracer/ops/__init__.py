@@ -1,0 +1,1 @@
+"""Floor 2: the op table, one declaration per op."""

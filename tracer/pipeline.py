@@ -1,0 +1,247 @@
+"""The way of a function, top to bottom: trace, rewrite, lower, load. What comes out is a plan that runs on arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tracer import errors
+from tracer.config import config
+from tracer.graph.graph import Graph, substitute, toposort
+from tracer.graph.node import INPUT, Node, input_node
+from tracer.rewrite.passes import optimise
+from tracer.run import backend
+from tracer.tracing import capture, trace
+from tracer.tracing.proxy import Proxy, unwrap
+from tracer.tracing.shared import Shared, owner
+from tracer.tree import Structure, flatten, unflatten
+from tracer.types import is_supported, type_of
+
+
+class Result(NamedTuple):
+    """Where one leaf of a function's result comes from: an output, the caller's own argument, or a constant."""
+
+    kind: str
+    value: Any
+
+
+@dataclass
+class Traced:
+    """What one run of a function on proxies recorded.
+
+    `graph.inputs` are the array arguments, then captured arrays, then shared variables; `graph.outputs` are the
+    results, then new values of `updated`, then new contents of the arguments in `written`.
+    """
+
+    name: str
+    graph: Graph
+    argument_count: int
+    captured: list[np.ndarray[Any, Any]]
+    shared: list[Shared]
+    results: list[Result]
+    structure: Structure
+    updated: list[Shared]
+    written: list[int]
+    guards: list[capture.Guard] = field(default_factory=list)
+
+    @property
+    def result_count(self) -> int:
+        """How many outputs are results."""
+        return len(self.graph.outputs) - len(self.updated) - len(self.written)
+
+
+Finish = Callable[[Any, trace.Trace], None]
+"""Called with the result on proxies while the trace is still on, to add updates."""
+
+
+def trace_function(
+    function: Callable[..., Any],
+    structure: Structure,
+    leaves: Sequence[Any],
+    is_array: Sequence[bool],
+    *,
+    name: str,
+    names: Sequence[str],
+    finish: Finish | None = None,
+) -> Traced:
+    """Run a function on proxies and return what it recorded.
+
+    Parameters
+    ----------
+    function : callable
+        The user's function.
+    structure, leaves, is_array
+        Its nested (args, kwargs), and which leaves are arrays; the others are passed as they are.
+    name, names
+        The function's name, and how the user would write each leaf.
+    finish : callable, optional
+        Runs at the end of the trace.
+
+    Raises
+    ------
+    TraceError
+        If the function does something that a trace cannot follow. Nothing of the user's has changed then.
+    """
+    active = trace.Trace(name)
+    surroundings = capture.Surroundings(function)
+    for leaf, traced in zip(leaves, is_array, strict=True):
+        if not traced and not isinstance(leaf, Proxy):
+            surroundings.add_object(leaf)
+    arguments: list[tuple[int, Proxy, Node]] = []
+    values: list[Any] = []
+    with trace.tracing(active), capture.random_watch(name, surroundings.generators):
+        for position, (leaf, traced) in enumerate(zip(leaves, is_array, strict=True)):
+            if traced:
+                node = input_node(type_of(leaf), names[position])
+                proxy = Proxy(node, active)
+                arguments.append((len(arguments), proxy, node))
+                values.append(proxy)
+            else:
+                values.append(leaf)
+        args, kwargs = unflatten(structure, values)
+        result = function(*args, **kwargs)
+        if finish is not None:
+            finish(result, active)
+        return _collect(name, active, arguments, result, surroundings.held_guards())
+
+
+def _collect(
+    name: str,
+    active: trace.Trace,
+    arguments: list[tuple[int, Proxy, Node]],
+    result: Any,
+    guards: list[capture.Guard],
+) -> Traced:
+    leaves, structure = flatten(result)
+    by_proxy = {id(proxy): position for position, proxy, _ in arguments}
+    results, outputs = [], []
+    for leaf in leaves:
+        if id(leaf) in by_proxy:
+            results.append(Result("argument", by_proxy[id(leaf)]))
+        elif isinstance(leaf, Proxy):
+            results.append(Result("output", len(outputs)))
+            outputs.append(leaf.__tracer_node__)
+        else:
+            results.append(Result("constant", leaf))
+    updated = list(active.updates)
+    outputs += active.updates.values()
+    written = [position for position, proxy, node in arguments if proxy.__tracer_node__ is not node]
+    outputs += [proxy.__tracer_node__ for _, proxy, node in arguments if proxy.__tracer_node__ is not node]
+    captured, constants = active.captures()
+    graph, shared = close_graph(
+        [node for _, _, node in arguments], [node for _, node in captured], outputs, constants, name
+    )
+    arrays = [array for array, _ in captured]
+    return Traced(name, graph, len(arguments), arrays, shared, results, structure, updated, written, guards)
+
+
+def close_graph(
+    arguments: Sequence[Node], captured: Sequence[Node], outputs: Sequence[Node], constants: dict[Node, Node], name: str
+) -> tuple[Graph, list[Shared]]:
+    """Make a graph of outputs whose inputs are arguments, captured arrays and the shared variables that it reads."""
+    if constants:
+        outputs = substitute(outputs, constants)
+    known = {*arguments, *captured}
+    shared_nodes: list[Node] = []
+    shared: list[Shared] = []
+    for node in toposort(outputs):
+        if node.op is INPUT and node not in known:
+            variable = owner(node)
+            if variable is None:
+                raise errors.LeakedValueError(
+                    errors.message(errors.FOREIGN_VALUE, node.line, value=node.type, function=name)
+                )
+            shared_nodes.append(node)
+            shared.append(variable)
+    return Graph((*arguments, *captured, *shared_nodes), tuple(outputs)), shared
+
+
+# --- from a trace to a plan --------------------------------------------------------------------------------------
+
+
+class Plan:
+    """A traced function, compiled for one signature.
+
+    Attributes
+    ----------
+    traced : Traced
+        What was recorded.
+    graph : Graph
+        The rewritten graph.
+    executable : backend.Executable
+        What runs it.
+    """
+
+    def __init__(self, traced: Traced, arrays: Sequence[np.ndarray[Any, Any]], backend_name: str) -> None:
+        self.traced = traced
+        self.graph = optimise(traced.graph, verify=config.verify)
+        inputs = (*arrays, *traced.captured, *(item.cell[0] for item in traced.shared))
+        self.entries = [entry_of(array) for array in inputs]
+        layouts = [(array.shape, element_strides(array)) for array in inputs]
+        self.executable = backend.load(backend_name, self.graph, layouts)
+
+    def matches(self) -> bool:
+        """Whether captured values, shared variables and guards are still as the plan assumes."""
+        traced = self.traced
+        later = self.entries[traced.argument_count :]
+        held = (*traced.captured, *(item.cell[0] for item in traced.shared))
+        return all(entry_of(array) == entry for array, entry in zip(held, later, strict=True)) and all(
+            guard.holds() for guard in traced.guards
+        )
+
+    def run(self, arguments: Sequence[np.ndarray[Any, Any]]) -> Any:
+        """Run on array arguments: compute everything, check it, and only then let effects happen."""
+        traced = self.traced
+        inputs = [*arguments, *traced.captured, *(item.cell[0] for item in traced.shared)]
+        outputs = self.executable.run(inputs)
+        self.check(inputs, outputs)
+        count = traced.result_count
+        for variable, value in zip(traced.updated, outputs[count:], strict=False):
+            variable.cell[0] = value
+        for position, value in zip(traced.written, outputs[count + len(traced.updated) :], strict=True):
+            np.copyto(arguments[position], value)
+        return self.assemble(arguments, outputs)
+
+    def check(self, inputs: Sequence[np.ndarray[Any, Any]], outputs: Sequence[np.ndarray[Any, Any]]) -> None:
+        """Raise FloatingPointError if a NaN was made and `config.check_nan` asks for it."""
+        if config.check_nan and any(item.dtype.kind in "fc" and np.isnan(item).any() for item in outputs):
+            backend.find_nan(self.graph, inputs, self.traced.name)
+
+    def assemble(self, arguments: Sequence[np.ndarray[Any, Any]], outputs: Sequence[np.ndarray[Any, Any]]) -> Any:
+        """Rebuild the nested result."""
+        leaves = []
+        for kind, value in self.traced.results:
+            if kind == "output":
+                leaves.append(outputs[value][()])
+            else:
+                leaves.append(arguments[value] if kind == "argument" else value)
+        return unflatten(self.traced.structure, leaves)
+
+
+Entry = tuple[np.dtype[Any], tuple[int, ...], tuple[int, ...]]
+
+
+def entry_of(array: np.ndarray[Any, Any]) -> Entry:
+    """What a plan assumes about an input: dtype, shape and byte strides."""
+    return array.dtype, array.shape, array.strides
+
+
+def element_strides(array: np.ndarray[Any, Any]) -> tuple[int, ...]:
+    """Strides in elements."""
+    return tuple(stride // array.itemsize for stride in array.strides)
+
+
+def as_input(value: Any, name: str) -> np.ndarray[Any, Any]:
+    """An array argument in a form that programs take: plain ndarray, traced dtype, aligned, whole-element strides.
+
+    Raises TypeError for a dtype that cannot be traced.
+    """
+    array = np.asarray(value)
+    if not is_supported(array.dtype):
+        raise TypeError(errors.message(errors.UNSUPPORTED_DTYPE, dtype=array.dtype, name=name, known=trace.KNOWN))
+    if not array.flags.aligned or any(stride % array.itemsize for stride in array.strides):
+        array = np.ascontiguousarray(array)
+    return array

@@ -1,0 +1,1 @@
+"""Floor 5: rewriting by lists of rules."""

@@ -1,0 +1,302 @@
+"""Cheaper forms: signs and constants collected, sums taken before products, transposes absorbed, sums as dots.
+
+Results may differ from the user's formula in the last bit, as with any reordered sum, and in the sign of a sum that
+is zero; never in being NaN or infinite where the formula is not.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tracer.graph.node import INPUT, Node
+from tracer.rewrite.canonical import FINITE, M, X, floating, inexact, integral, real
+from tracer.rewrite.rule import AnyRule, Rule, op
+from tracer.types import reduced_shape
+
+_unslice: Any = op("unslice")
+_slice_add: Any = op("slice_add")
+_scatter_add: Any = op("scatter_add")
+_matmul: Any = op("matmul")
+
+A = np.arange(6.0).reshape(2, 3) - 2.5
+B = np.arange(12.0).reshape(3, 4) / 7
+
+
+# --- conditions --------------------------------------------------------------------------------------------------
+
+
+def _plain(*numbers: Any) -> bool:
+    """Whether constants and what they combine to are ordinary numbers: finite, neither zero nor subnormal."""
+    for number in numbers:
+        dtype = np.asarray(number).dtype
+        if dtype.kind != "f" or not np.isfinite(number) or abs(number) < np.finfo(dtype).tiny:
+            return False
+    return True
+
+
+def _product_is_plain(first: Any, second: Any) -> bool:
+    with np.errstate(all="ignore"):
+        return _plain(first, second) and _plain(first * second)
+
+
+def _ratio_is_plain(first: Any, second: Any) -> bool:
+    with np.errstate(all="ignore"):
+        return _plain(first, second) and _plain(first / second)
+
+
+def _swaps_last_two(axes: tuple[int, ...]) -> bool:
+    ndim = len(axes)
+    return ndim >= 2 and axes == (*range(ndim - 2), ndim - 1, ndim - 2)
+
+
+def _is_materialised(x: Node) -> bool:
+    """Whether a value lies in memory anyway, so that a library product can read it."""
+    while x.op.family == "view" and x.op.name != "broadcast_to":
+        x = x.inputs[0]
+    return x.op is INPUT or x.op.family in ("matmul", "gather", "scatter")
+
+
+# --- contractions ------------------------------------------------------------------------------------------------
+
+
+def _axis_roles(x: Any, y: Any, axis: tuple[int, ...]) -> list[str]:
+    """What each axis of a product is to a matrix product of its factors.
+
+    "k": summed, "b": in both and kept, "m" or "n": in only one and kept, "x" or "y": summed in only one, "1": size 1.
+    """
+    ndim = max(x.ndim, y.ndim)
+    left, right = ((1,) * (ndim - item.ndim) + tuple(item.shape) for item in (x, y))
+    roles = []
+    for place, (one, other) in enumerate(zip(left, right, strict=True)):
+        summed = place in axis
+        if one == other:
+            roles.append("1" if one == 1 else "k" if summed else "b")
+        elif other == 1:
+            roles.append("x" if summed else "m")
+        else:
+            roles.append("y" if summed else "n")
+    return roles
+
+
+def _is_contraction(x: Node, y: Node, axis: tuple[int, ...]) -> bool:
+    """Whether sum(x * y) is an outer product summed over a shared axis, or the dot of two values in memory."""
+    if not inexact(x) or x.dtype != y.dtype or None in x.shape or None in y.shape:
+        return False
+    roles = _axis_roles(x.type, y.type, axis)
+    if "k" not in roles or "x" in roles or "y" in roles:
+        return False
+    if "m" in roles and "n" in roles:
+        return True
+    return "b" not in roles and _is_materialised(x) and _is_materialised(y)
+
+
+def contract(x: Any, y: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
+    """Sum of a broadcast product over axes, as one matrix product: (batch, m, k) @ (batch, k, n)."""
+    roles = _axis_roles(x, y, axis)
+    ndim = len(roles)
+    x, y = (np.reshape(item, (1,) * (ndim - item.ndim) + tuple(item.shape)) for item in (x, y))
+    whole = tuple(max(one, other) for one, other in zip(x.shape, y.shape, strict=True))
+    places = {role: [place for place in range(ndim) if roles[place] == role] for role in "bmnk1"}
+    sizes = {role: tuple(whole[place] for place in places[role]) for role in "bmnk"}
+
+    def arranged(value: Any, order: str) -> Any:
+        axes = [place for role in order for place in places[role]]
+        rest = [place for place in range(ndim) if place not in axes]
+        moved = np.transpose(value, (*axes, *rest))
+        flat = [math.prod(sizes[role]) for role in order[1:]]
+        return np.reshape(moved, (*sizes["b"], *flat))
+
+    product = _matmul(arranged(x, "bmk"), arranged(y, "bkn"))
+    kept = [place for role in "bmn" for place in places[role]]
+    product = np.reshape(product, tuple(whole[place] for place in kept))
+    order = sorted(range(len(kept)), key=lambda position: kept[position])
+    return np.reshape(np.transpose(product, order), reduced_shape(whole, axis, keepdims))
+
+
+# --- the lists ---------------------------------------------------------------------------------------------------
+
+SIGNS: tuple[AnyRule, ...] = (
+    Rule("a + (-b)", lambda a, b: a + -b, lambda a, b: a - b, example={"a": X, "b": X[::-1]}),
+    Rule("a - (-b)", lambda a, b: a - -b, lambda a, b: a + b, example={"a": X, "b": X[::-1]}),
+    Rule(
+        "(-a) * (-b)",
+        lambda a, b: -a * -b,
+        lambda a, b: a * b,
+        when=lambda a: real(a),
+        example={"a": X, "b": X[::-1]},
+    ),
+    Rule(
+        "(-a) / (-b)",
+        lambda a, b: -a / -b,
+        lambda a, b: a / b,
+        when=lambda a: floating(a),
+        example={"a": X, "b": X[::-1]},
+    ),
+    Rule(
+        "(-x) * constant",
+        lambda x, c: -x * c,
+        lambda x, c: x * -c,
+        when=lambda c: c.dtype.kind in "f",
+        example={"x": X, "c": np.float64(3.0)},
+    ),
+    Rule(
+        "-(x * constant)",
+        lambda x, c: -(x * c),
+        lambda x, c: x * -c,
+        when=lambda c: c.dtype.kind in "f",
+        example={"x": X, "c": np.float64(3.0)},
+    ),
+    Rule(
+        "(-x) / constant",
+        lambda x, c: -x / c,
+        lambda x, c: x / -c,
+        when=lambda c: c.dtype.kind in "f",
+        example={"x": X, "c": np.float64(3.0)},
+    ),
+    Rule(
+        "-(x / constant)",
+        lambda x, c: -(x / c),
+        lambda x, c: x / -c,
+        when=lambda c: c.dtype.kind in "f",
+        example={"x": X, "c": np.float64(3.0)},
+    ),
+    Rule(
+        "(-a) * b",
+        lambda a, b: -a * b,
+        lambda a, b: -(a * b),
+        when=lambda a: real(a),
+        example={"a": X, "b": X[::-1]},
+    ),
+    Rule(
+        "(-a) / b",
+        lambda a, b: -a / b,
+        lambda a, b: -(a / b),
+        when=lambda a: floating(a),
+        example={"a": X, "b": X[::-1]},
+    ),
+    Rule(
+        "a / (-b)",
+        lambda a, b: a / -b,
+        lambda a, b: -(a / b),
+        when=lambda a: floating(a),
+        example={"a": X, "b": X[::-1]},
+    ),
+    Rule(
+        "-(a - b), integers",
+        lambda a, b: -(a - b),
+        lambda a, b: b - a,
+        when=lambda a: integral(a),
+        example={"a": np.arange(3), "b": np.arange(3)[::-1]},
+    ),
+    Rule(
+        "-sum(-x)",
+        lambda x, axis, keepdims: np.sum(-x, axis=axis, keepdims=keepdims),
+        lambda x, axis, keepdims: -np.sum(x, axis=axis, keepdims=keepdims),
+        example={"x": A, "axis": (1,), "keepdims": False},
+    ),
+)
+
+CONSTANTS: tuple[AnyRule, ...] = (
+    Rule(
+        "(x * c) * d",
+        lambda x, c, c2: (x * c) * c2,
+        lambda x, c, c2: x * (c * c2),
+        when=lambda c, c2: _product_is_plain(c, c2),
+        example={"x": FINITE, "c": np.float64(3.0), "c2": np.float64(0.1)},
+    ),
+    Rule(
+        "(x * c) / d",
+        lambda x, c, c2: (x * c) / c2,
+        lambda x, c, c2: x * (c / c2),
+        when=lambda c, c2: _ratio_is_plain(c, c2),
+        example={"x": FINITE, "c": np.float64(3.0), "c2": np.float64(7.0)},
+    ),
+    Rule(
+        "(x / c) * d",
+        lambda x, c, c2: (x / c) * c2,
+        lambda x, c, c2: x * (c2 / c),
+        when=lambda c, c2: _ratio_is_plain(c2, c),
+        example={"x": FINITE, "c": np.float64(3.0), "c2": np.float64(7.0)},
+    ),
+    Rule(
+        "(x / c) / d",
+        lambda x, c, c2: (x / c) / c2,
+        lambda x, c, c2: x / (c * c2),
+        when=lambda c, c2: _product_is_plain(c, c2),
+        example={"x": FINITE, "c": np.float64(3.0), "c2": np.float64(7.0)},
+    ),
+    Rule(
+        "(x + c) + d, integers",
+        lambda x, c, c2: (x + c) + c2,
+        lambda x, c, c2: x + (c + c2),
+        when=lambda x: integral(x),
+        example={"x": np.arange(3), "c": np.int64(3), "c2": np.int64(4)},
+    ),
+    Rule("x + x", lambda x: x + x, lambda x: x * 2, when=floating, example={"x": X}),
+    Rule(
+        "sum of a constant multiple",
+        lambda x, c, axis, keepdims: np.sum(x * c, axis=axis, keepdims=keepdims),
+        lambda x, c, axis, keepdims: np.sum(x, axis=axis, keepdims=keepdims) * c,
+        when=lambda x, c: _plain(c) and x.shape != (),
+        example={"x": A, "c": np.float64(3.0), "axis": (1,), "keepdims": False},
+    ),
+    Rule(
+        "sum of a quotient by a constant",
+        lambda x, c, axis, keepdims: np.sum(x / c, axis=axis, keepdims=keepdims),
+        lambda x, c, axis, keepdims: np.sum(x, axis=axis, keepdims=keepdims) / c,
+        when=lambda x, c: _plain(c) and x.shape != (),
+        example={"x": A, "c": np.float64(3.0), "axis": (1,), "keepdims": False},
+    ),
+)
+
+PARTS: tuple[AnyRule, ...] = (
+    Rule(
+        "add of unslice",
+        lambda a, b, shape, index: a + _unslice(b, shape=shape, index=index),
+        lambda a, b, index: _slice_add(a, b, index=index),
+        when=lambda a, shape: a.shape == shape,
+        example={"a": np.arange(5.0), "b": FINITE[:3], "shape": (5,), "index": ((1, 3, 1),)},
+    ),
+    Rule(
+        "add of scattered",
+        lambda a, b, i, shape: a + _scatter_add(np.broadcast_to(0.0, shape), b, i),
+        lambda a, b, i: _scatter_add(a, b, i),
+        when=lambda a, shape: a.shape == shape,
+        example={"a": np.arange(5.0), "b": FINITE[:3], "i": np.array([1, 1, 4]), "shape": (5,)},
+    ),
+    Rule(
+        "add of scattered, two axes",
+        lambda a, b, i, j, shape: a + _scatter_add(np.broadcast_to(0.0, shape), b, i, j),
+        lambda a, b, i, j: _scatter_add(a, b, i, j),
+        when=lambda a, shape: a.shape == shape,
+        example={"a": A, "b": FINITE[:2], "i": np.array([1, 1]), "j": np.array([0, 0]), "shape": (2, 3)},
+    ),
+)
+
+PRODUCTS: tuple[AnyRule, ...] = (
+    Rule(
+        "transpose of a matrix product",
+        lambda x, y, axes: np.transpose(_matmul(x, y), axes),
+        lambda x, y: _matmul(_last_two_swapped(y), _last_two_swapped(x)),
+        when=lambda x, y, axes: _swaps_last_two(axes) and x.type.ndim == y.type.ndim == len(axes),
+        example={"x": A, "y": B, "axes": (1, 0)},
+    ),
+    Rule(
+        "sum of a product",
+        lambda x, y, axis, keepdims: np.sum(x * y, axis=axis, keepdims=keepdims),
+        contract,
+        when=_is_contraction,
+        example={"x": A[:, :, None], "y": B[None, :, :], "axis": (1,), "keepdims": False},
+    ),
+)
+
+
+def _last_two_swapped(x: Any) -> Any:
+    return np.transpose(x, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
+
+
+ALGEBRA: tuple[AnyRule, ...] = (*SIGNS, *CONSTANTS, *PARTS, *PRODUCTS)
+"""Every rule of this page, in the order in which they are tried."""

@@ -1,0 +1,303 @@
+"""Rewrite rules as data: a pattern and its replacement, both plain NumPy over named wildcards.
+
+``Rule("log1p", lambda x: np.log(1 + x), lambda x: np.log1p(x))``: the pattern is run once on terms, which record a
+tree; the replacement is run on traced values for every match, so dtypes and promotion come out by themselves.
+
+Wildcards
+    A parameter of the pattern stands for any value. Used twice, it must be the same value. Where its name starts with
+    "c" it stands only for a scalar constant, and the replacement receives that NumPy scalar. Where it is used for a
+    parameter of an op (an axis, a shape), it stands for that parameter.
+Literals
+    A number stands for a constant equal to it, whatever its dtype, also when it is broadcast. Zeros keep their sign.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from tracer.graph.node import CONSTANT, Node, blame, make_node
+from tracer.graph.op import FUNCTIONS, OPS, Op
+from tracer.tracing.proxy import unwrap, wrap
+from tracer.types import ArrayType
+
+Binding = dict[str, Any]
+Frozen = Set[Node]
+
+
+def op(name: str) -> Callable[..., Any]:
+    """The op of a name as a function; the table is asked only when it is called, so that importing rules is cheap."""
+
+    def apply(*inputs: Any, **params: Any) -> Any:
+        return OPS[name](*inputs, **params)
+
+    return apply
+
+
+# --- patterns ----------------------------------------------------------------------------------------------------
+
+
+class Term(np.lib.mixins.NDArrayOperatorsMixin):
+    """What a pattern computes with: a tree of ops over wildcards and numbers."""
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Term:
+        if method != "__call__" or kwargs:
+            raise TypeError(f"a pattern cannot use {ufunc.__name__}.{method} or its keywords {sorted(kwargs)}")
+        entry = FUNCTIONS.get(ufunc)
+        return Apply(entry.op if entry and entry.op else OPS[ufunc.__name__], inputs, {})
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Term:
+        bind = _BOUND.get(function)
+        if bind is None:
+            raise TypeError(f"a pattern cannot use {function.__name__}; call its op instead")
+        return bind(*args, **kwargs)
+
+    def __tracer_apply__(self, operation: Op, inputs: tuple[Any, ...], params: Mapping[str, Any]) -> Term:
+        return Apply(operation, inputs, params)
+
+    def astype(self, dtype: Any) -> Term:
+        """A cast to a dtype, or to the dtype that a wildcard stands for."""
+        return Apply(OPS["astype"], (self,), {"dtype": dtype})
+
+
+class Wildcard(Term):
+    """Any value, or any scalar constant if its name starts with "c"."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.scalar = name.startswith("c")
+
+
+class Apply(Term):
+    """An op applied to terms and numbers; the parameters it mentions must agree."""
+
+    def __init__(self, operation: Op, inputs: tuple[Any, ...], params: Mapping[str, Any]) -> None:
+        self.op = operation
+        self.inputs = inputs
+        self.params = dict(params)
+
+
+ALL_AXES = object()
+
+
+def _reduction(name: str) -> Callable[..., Term]:
+    def bind(x: Any, axis: Any = None, keepdims: Any = False) -> Term:
+        return Apply(OPS[name], (x,), {"axes": ALL_AXES if axis is None else axis, "keepdims": keepdims})
+
+    return bind
+
+
+def _with_param(name: str, param: str) -> Callable[..., Term]:
+    return lambda x, value: Apply(OPS[name], (x,), {param: value})
+
+
+# The functions of a pattern that are no ufuncs: how their arguments become inputs and parameters.
+_BOUND: dict[Any, Callable[..., Term]] = {
+    **{getattr(np, name): _reduction(name) for name in ("sum", "prod", "max", "min", "any", "all")},
+    np.reshape: _with_param("reshape", "shape"),
+    np.transpose: _with_param("transpose", "axes"),
+    np.broadcast_to: _with_param("broadcast_to", "shape"),
+    np.where: lambda condition, x, y: Apply(OPS["where"], (condition, x, y), {}),
+}
+
+
+# --- matching ----------------------------------------------------------------------------------------------------
+
+_TRANSPARENT = frozenset(("broadcast_to", "reshape", "astype"))
+
+
+def scalar_value(node: Node) -> np.generic | None:
+    """The number that every element of a node is, if it is a constant one; None otherwise."""
+    if node.op is CONSTANT:
+        array = node.value
+        return array.reshape(())[()] if array.size == 1 else None
+    if node.op.name not in _TRANSPARENT:
+        return None
+    value = scalar_value(node.inputs[0])
+    if value is not None and value.dtype != node.dtype:
+        with np.errstate(all="ignore"):
+            value = node.dtype.type(value.astype(node.dtype))
+    return value
+
+
+def is_number(value: np.generic, number: Any) -> bool:
+    """Whether a constant is a literal of a pattern: equal, both or neither boolean, and zeros of one sign."""
+    if (value.dtype.kind == "b") != isinstance(number, bool) or value != number:
+        return False
+    if number != 0 or value.dtype.kind not in "fc":
+        return True
+    negative = bool(np.signbit(number))
+    return bool(np.signbit(value.real) == negative and (value.dtype.kind == "f" or np.signbit(value.imag) == negative))
+
+
+Goals = tuple[Any, Node, Any] | None
+"""What is still to be matched: a term, the node it must match, and the rest."""
+
+
+def solve(goals: Goals, binding: Binding, frozen: Frozen, accept: Callable[[Binding], bool]) -> Binding | None:
+    """Match terms with nodes; both orders of a commutative op are tried.
+
+    Returns the wildcards' values of the first match that `accept` agrees to, or None.
+    """
+    while goals is not None:
+        term, node, goals = goals
+        if isinstance(term, Apply):
+            if node.op is not term.op or len(node.inputs) != len(term.inputs) or node in frozen:
+                return None
+            if not _match_params(term, node, binding):
+                return None
+            if term.op.commutative:
+                (first, second), (left, right) = term.inputs, node.inputs
+                straight = solve((first, left, (second, right, goals)), dict(binding), frozen, accept)
+                if straight is not None or left is right:
+                    return straight
+                goals = (first, right, (second, left, goals))
+            else:
+                for pair in zip(term.inputs, node.inputs, strict=True):
+                    goals = (*pair, goals)
+        elif isinstance(term, Wildcard):
+            value = node if not term.scalar else None if node in frozen else scalar_value(node)
+            if value is None or not _bind(term.name, value, binding):
+                return None
+        else:
+            value = None if node in frozen else scalar_value(node)
+            if value is None or not is_number(value, term):
+                return None
+    return binding if accept(binding) else None
+
+
+def _bind(name: str, value: Any, binding: Binding) -> bool:
+    if name not in binding:
+        binding[name] = value
+        return True
+    known = binding[name]
+    return known is value or (not isinstance(value, Node) and type(known) is type(value) and bool(known == value))
+
+
+def _match_params(term: Apply, node: Node, binding: Binding) -> bool:
+    for name, wanted in term.params.items():
+        actual = node.params[name]
+        if isinstance(wanted, Wildcard):
+            if not _bind(wanted.name, actual, binding):
+                return False
+        elif wanted is ALL_AXES:
+            if len(actual) != node.inputs[0].type.ndim:
+                return False
+        elif wanted != actual:
+            return False
+    return True
+
+
+# --- rules -------------------------------------------------------------------------------------------------------
+
+
+def _names(function: Callable[..., Any]) -> tuple[str, ...]:
+    return tuple(inspect.signature(function).parameters)
+
+
+@dataclass(eq=False, frozen=True)
+class Rule:
+    """One rewrite: where the pattern stands, its replacement is built.
+
+    Attributes
+    ----------
+    name : str
+        What tests and errors call it.
+    pattern, build : callable
+        Plain NumPy over wildcards; `build` may use fewer of them. A build that returns None refuses.
+    when : callable or None
+        A condition over some of the wildcards: nodes, NumPy scalars for constants, parameters as they are.
+    example : mapping
+        A value for every wildcard, on which pattern and replacement agree.
+    extreme : tuple of a mapping and an array, or None
+        Values for which the pattern is not finite or not right, and what the replacement must give for them.
+    """
+
+    name: str
+    pattern: Callable[..., Any]
+    build: Callable[..., Any]
+    when: Callable[..., bool] | None = None
+    example: Mapping[str, Any] = field(default_factory=dict)
+    extreme: tuple[Mapping[str, Any], Any] | None = None
+
+    @cached_property
+    def term(self) -> Apply:
+        """The pattern as a tree."""
+        term = self.pattern(*(Wildcard(name) for name in _names(self.pattern)))
+        if not isinstance(term, Apply):
+            raise TypeError(f"the pattern of rule {self.name!r} is not an op")
+        return term
+
+    @cached_property
+    def _build_names(self) -> tuple[str, ...]:
+        return _names(self.build)
+
+    @cached_property
+    def _when_names(self) -> tuple[str, ...]:
+        return _names(self.when) if self.when else ()
+
+    def match(self, node: Node, frozen: Frozen = frozenset()) -> Binding | None:
+        """The values of the wildcards if the pattern stands at this node and the condition holds, else None."""
+        return solve((self.term, node, None), {}, frozen, self._accepts)
+
+    def _accepts(self, binding: Binding) -> bool:
+        return self.when is None or bool(self.when(*(binding[name] for name in self._when_names)))
+
+    def apply(self, node: Node, frozen: Frozen = frozenset()) -> Node | None:
+        """The node that replaces this one, of the same type; None where the rule does not apply."""
+        binding = self.match(node, frozen)
+        if binding is None:
+            return None
+        values = (binding[name] for name in self._build_names)
+        with blame(node.line):
+            built = self.build(*(wrap(value) if isinstance(value, Node) else value for value in values))
+            return None if built is None else fit(unwrap(built), node.type)
+
+    def roots(self, operation: Op) -> bool:
+        """Whether the rule can apply to a node of this op."""
+        return self.term.op is operation
+
+
+@dataclass(eq=False, frozen=True)
+class NodeRule:
+    """A rewrite over whole families of ops, which no single pattern says: `build(node, frozen)` returns a node or None."""
+
+    name: str
+    families: frozenset[str]
+    build: Callable[[Node, Frozen], Node | None]
+    pattern: Callable[..., Any]
+    example: Mapping[str, Any] = field(default_factory=dict)
+
+    def apply(self, node: Node, frozen: Frozen = frozenset()) -> Node | None:
+        """The node that replaces this one, of the same type; None where the rule does not apply."""
+        with blame(node.line):
+            built = self.build(node, frozen)
+            return None if built is None else fit(built, node.type)
+
+    def roots(self, operation: Op) -> bool:
+        """Whether the rule can apply to a node of this op."""
+        return operation.family in self.families
+
+
+AnyRule = Rule | NodeRule
+
+
+def fit(node: Node, wanted: ArrayType) -> Node | None:
+    """Cast and broadcast a node to a type; None if that would lose something."""
+    if node.dtype != wanted.dtype:
+        if not np.can_cast(node.dtype, wanted.dtype, "same_kind") and node.op is not CONSTANT:
+            return None
+        node = make_node(OPS["astype"], (node,), {"dtype": wanted.dtype})
+    if node.shape != wanted.shape:
+        extra = len(wanted.shape) - len(node.shape)
+        if None in wanted.shape or extra < 0:
+            return None
+        if any(size not in (1, target) for size, target in zip(node.shape, wanted.shape[extra:], strict=True)):
+            return None
+        node = make_node(OPS["broadcast_to"], (node,), {"shape": wanted.shape})
+    return node

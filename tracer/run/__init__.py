@@ -1,0 +1,1 @@
+"""Floor 7: executors of graphs and programs."""

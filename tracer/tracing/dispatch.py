@@ -1,0 +1,286 @@
+"""From NumPy's calls on proxies to ops: ufuncs and their methods, functions, indexing, `out=`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tracer import errors
+from tracer.graph.op import FUNCTIONS, METHODS, UFUNC_NAMES
+from tracer.ops import indexing
+
+_REDUCTIONS: dict[Any, Any] = {
+    np.add: np.sum,
+    np.multiply: np.prod,
+    np.maximum: np.max,
+    np.minimum: np.min,
+    np.logical_and: np.all,
+    np.logical_or: np.any,
+    np.bitwise_or: None,
+}
+_ACCUMULATIONS: dict[Any, Any] = {np.add: np.cumsum, np.multiply: np.cumprod}
+
+
+def call_function(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """Trace a call of a NumPy function through `__array_function__`."""
+    entry = FUNCTIONS.get(function)
+    if entry is None:
+        raise _unsupported(function)
+    out = kwargs.get("out")
+    if out is None:
+        return _apply(entry, function, args, kwargs)
+    result = _apply(entry, function, args, {name: value for name, value in kwargs.items() if name != "out"})
+    return _store(result, out[0] if isinstance(out, tuple) else out)
+
+
+def _apply(entry: Any, function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    return entry.apply(*args, **kwargs)
+
+
+def call_ufunc(ufunc: np.ufunc, method: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """Trace a call of a ufunc or of one of its methods through `__array_ufunc__`."""
+    if method == "__call__":
+        if not kwargs:
+            return _ufunc_entry(ufunc)(*args)
+        return _call_with_options(ufunc, args, dict(kwargs))
+    options = dict(kwargs)
+    out = options.pop("out", None)
+    result = _call_method(ufunc, method, args, options)
+    return result if out is None else _store(result, out[0] if isinstance(out, tuple) else out)
+
+
+def _ufunc_entry(ufunc: np.ufunc) -> Any:
+    entry = FUNCTIONS.get(ufunc)
+    if entry is not None:
+        return entry.apply
+    named = UFUNC_NAMES.get(ufunc.__name__)
+    if named is None:
+        raise _unsupported(ufunc)
+    return named
+
+
+def _call_with_options(ufunc: np.ufunc, args: Sequence[Any], options: dict[str, Any]) -> Any:
+    out = options.pop("out", None)
+    where = options.pop("where", True)
+    dtype = options.pop("dtype", None)
+    options.pop("casting", None)
+    options.pop("subok", None)
+    if options.pop("order", "K") not in ("K", "C", "A") or (ufunc.signature is not None and options):
+        raise _unsupported_argument(ufunc, next(iter(options), "order"))
+    if dtype is not None:
+        args = [np.asarray(value, dtype) if np.isscalar(value) else value.astype(dtype) for value in args]
+    result = _ufunc_entry(ufunc)(*args, **options)
+    if out is None:
+        if where is not True:
+            raise errors.UnsupportedFunctionError(
+                errors.message(
+                    errors.UNSUPPORTED_ARGUMENT,
+                    function=_name(ufunc),
+                    argument="where= (without out=)",
+                    hint="elements outside `where` would be uninitialised; use np.where(where, f(x), other).",
+                )
+            )
+        return result
+    if not isinstance(result, tuple):
+        return _store(result, out[0], where)
+    return tuple(_store(item, place, where) if place is not None else item for item, place in zip(result, out, strict=True))
+
+
+def _call_method(ufunc: np.ufunc, method: str, args: Sequence[Any], options: dict[str, Any]) -> Any:
+    if method == "reduce" and _REDUCTIONS.get(ufunc) is not None:
+        axis = options.pop("axis", args[1] if len(args) > 1 else 0)
+        initial = options.pop("initial", None)
+        if initial is not None:
+            options["initial"] = initial
+        if options.get("dtype", 0) is None:
+            del options["dtype"]
+        return _REDUCTIONS[ufunc](args[0], axis=axis, **options)
+    if method == "accumulate" and _accumulation(ufunc) is not None:
+        axis = options.pop("axis", args[1] if len(args) > 1 else 0)
+        if options.get("dtype", 0) is None:
+            del options["dtype"]
+        return _accumulation(ufunc)(args[0], axis=axis, **options)
+    if method == "outer":
+        left, right = args
+        extra = (1,) * np.ndim(right)
+        return ufunc(np.reshape(left, np.shape(left) + extra), right, **options)
+    if method == "at" and ufunc in (np.add, np.subtract):
+        target, key, value = args
+        if not hasattr(target, "__tracer_node__"):
+            raise _in_place_on_real_array(target)
+        target._assign(indexing.assign(target, key, value if ufunc is np.add else -value, "add"))
+        return None
+    hint = "write it with the functions np.sum, np.cumsum, np.add.at or a loop over a static range."
+    raise errors.UnsupportedFunctionError(
+        errors.message(errors.UNSUPPORTED_METHOD, method=method, function=_name(ufunc), hint=hint)
+    )
+
+
+def _accumulation(ufunc: np.ufunc) -> Any:
+    known = _ACCUMULATIONS.get(ufunc)
+    if known is None and FUNCTIONS.get(ufunc.accumulate) is not None:
+        return FUNCTIONS[ufunc.accumulate].apply
+    return known
+
+
+def _store(result: Any, out: Any, where: Any = True) -> Any:
+    """Write a result into `out`, as `out=` and in-place operators ask, with NumPy's casting and shape rules."""
+    if not hasattr(out, "__tracer_node__"):
+        raise _in_place_on_real_array(out)
+    if not np.can_cast(result.dtype, out.dtype, casting="same_kind"):
+        raise TypeError(
+            errors.message(
+                "Cannot cast output from {source} to {target} with casting rule 'same_kind'.\n"
+                "HINT: write x = x + y instead of x += y to let the dtype grow.",
+                source=result.dtype,
+                target=out.dtype,
+            )
+        )
+    if where is not True:
+        result = np.where(where, result, out)
+    if result.shape != out.shape:
+        if len(result.shape) > len(out.shape):
+            raise ValueError(
+                errors.message(
+                    "non-broadcastable output operand with shape {out} doesn't match the broadcast shape {result}",
+                    out=out.shape,
+                    result=result.shape,
+                )
+            )
+        result = np.broadcast_to(result, out.shape)
+    out._assign(result if result.dtype == out.dtype else result.astype(out.dtype))
+    return out
+
+
+def index(value: Any, key: Any) -> Any:
+    """`value[key]`."""
+    return indexing.index(value, key)
+
+
+def assign(value: Any, key: Any, new: Any, mode: str) -> Any:
+    """The version of `value` after `value[key] = new`."""
+    return indexing.assign(value, key, new, mode)
+
+
+def is_same_part(base: Any, key: Any, part: Any) -> bool:
+    """Whether `part` is what `base[key]` reads now: then storing it there changes nothing."""
+    return part._base is base and index(base, key).__tracer_node__ is part.__tracer_node__
+
+
+def _name(function: Any) -> str:
+    module = (getattr(function, "__module__", None) or "numpy").split(".")
+    prefix = "np" if module[0] == "numpy" else module[0]
+    middle = ".".join(part for part in module[1:2] if part in ("linalg", "fft", "random", "special"))
+    return ".".join(part for part in (prefix, middle, getattr(function, "__name__", str(function))) if part)
+
+
+def _unsupported(function: Any) -> errors.UnsupportedFunctionError:
+    names = {_name(known): known for known in FUNCTIONS}
+    near = difflib.get_close_matches(_name(function), names, n=3, cutoff=0.5)
+    hint = f"the nearest traced functions are {', '.join(near)}." if near else "compute it outside the traced function."
+    return errors.UnsupportedFunctionError(errors.message(errors.UNSUPPORTED, function=_name(function), hint=hint))
+
+
+def _unsupported_argument(function: Any, argument: str) -> errors.UnsupportedFunctionError:
+    return errors.UnsupportedFunctionError(
+        errors.message(
+            errors.UNSUPPORTED_ARGUMENT, function=_name(function), argument=argument, hint="leave it out."
+        )
+    )
+
+
+def _in_place_on_real_array(array: Any) -> errors.TraceError:
+    return errors.TraceError(
+        errors.message(errors.IN_PLACE_ON_REAL_ARRAY, value=f"{array.dtype}[{', '.join(map(str, array.shape))}]")
+    )
+
+
+def install(cls: Any) -> None:
+    """Give a proxy class its operators and array methods, derived from the table of functions."""
+    for name, ufunc in _OPERATORS.items():
+        setattr(cls, f"__{name}__", _operator(ufunc))
+        setattr(cls, f"__r{name}__", _reflected(ufunc))
+        setattr(cls, f"__i{name}__", _in_place(ufunc))
+    for name, ufunc in _COMPARISONS.items():
+        setattr(cls, f"__{name}__", _operator(ufunc))
+    for name, ufunc in {"neg": np.negative, "pos": np.positive, "abs": np.absolute, "invert": np.invert}.items():
+        setattr(cls, f"__{name}__", _unary(ufunc))
+    cls.__divmod__ = lambda self, other: (self // other, self % other)
+    cls.__rdivmod__ = lambda self, other: (other // self, other % self)
+    cls.__round__ = lambda self, digits=0: np.round(self, digits)
+    for name in dir(np.ndarray):
+        if name.startswith("_") or name in cls.__dict__:
+            continue
+        if name in METHODS:
+            setattr(cls, name, METHODS[name])
+        elif getattr(np, name, None) in FUNCTIONS:
+            setattr(cls, name, _array_method(getattr(np, name)))
+
+
+_OPERATORS = {
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "truediv": np.true_divide,
+    "floordiv": np.floor_divide,
+    "mod": np.remainder,
+    "pow": np.power,
+    "matmul": np.matmul,
+    "and": np.bitwise_and,
+    "or": np.bitwise_or,
+    "xor": np.bitwise_xor,
+    "lshift": np.left_shift,
+    "rshift": np.right_shift,
+}
+_COMPARISONS = {
+    "eq": np.equal,
+    "ne": np.not_equal,
+    "lt": np.less,
+    "le": np.less_equal,
+    "gt": np.greater,
+    "ge": np.greater_equal,
+}
+
+
+def _operator(ufunc: np.ufunc) -> Any:
+    def method(self: Any, other: Any) -> Any:
+        if other is None or isinstance(other, str | dict):
+            return NotImplemented
+        return FUNCTIONS[ufunc].apply(self, other)
+
+    return method
+
+
+def _reflected(ufunc: np.ufunc) -> Any:
+    def method(self: Any, other: Any) -> Any:
+        if other is None or isinstance(other, str | dict):
+            return NotImplemented
+        return FUNCTIONS[ufunc].apply(other, self)
+
+    return method
+
+
+def _unary(ufunc: np.ufunc) -> Any:
+    def method(self: Any) -> Any:
+        return FUNCTIONS[ufunc].apply(self)
+
+    return method
+
+
+def _in_place(ufunc: np.ufunc) -> Any:
+    def method(self: Any, other: Any) -> Any:
+        result = FUNCTIONS[ufunc].apply(self, other)
+        # NumPy's scalars are immutable: `s += 1` on the result of a full reduction makes a new value.
+        return result if self.shape == () else _store(result, self)
+
+    return method
+
+
+def _array_method(function: Any) -> Any:
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return call_function(function, (self, *args), kwargs)
+
+    return method

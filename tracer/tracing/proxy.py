@@ -1,0 +1,326 @@
+"""The traced value: an object that looks like a NumPy array and records what is done to it.
+
+A proxy points at the node of its current value. In-place code makes a new version: writing to a view rebuilds the
+base it looks into, and every other view of that base sees the write when it is next read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tracer import errors
+from tracer.graph.node import Node, constant, make_node
+from tracer.graph.op import OPS, Op
+from tracer.tracing import dispatch, trace
+from tracer.types import ArrayType, is_supported, promote
+
+_PYTHON_SCALARS = (bool, int, float, complex)
+
+
+class Proxy:
+    """A traced array value. Users never make one: it is what their function receives while it is traced."""
+
+    __slots__ = ("__weakref__", "_base", "_base_node", "_node", "_path", "_trace")
+    __array_priority__ = 1000.0
+
+    def __init__(self, node: Node, owner: trace.Trace | None = None) -> None:
+        self._node = node
+        self._trace = owner
+        self._base: Proxy | None = None
+        self._base_node: Node | None = None
+        self._path: tuple[Op, Mapping[str, Any]] | None = None
+
+    # --- the current value ---------------------------------------------------------------------------------------
+
+    @property
+    def __tracer_node__(self) -> Node:
+        if self._trace is not None and self._trace.ended:
+            raise errors.LeakedValueError(
+                errors.message(errors.LEAKED, value=describe(self._node), function=self._trace.name)
+            )
+        if self._base is not None and self._path is not None:
+            current = self._base.__tracer_node__
+            if current is not self._base_node:
+                self._base_node = current
+                self._node = make_node(self._path[0], (current,), self._path[1])
+        return self._node
+
+    def _assign(self, value: Any) -> None:
+        """Make `value`, of this proxy's own shape and dtype, the new version; writes through to the base."""
+        node = unwrap(value)
+        if self._base is None or self._path is None:
+            self._node = node
+            return
+        op, params = self._path
+        base = self._base
+        match op.name:
+            case "slice":
+                base._assign(OPS["slice_set"](base, wrap(node), index=params["index"]))
+            case "reshape":
+                base._assign(np.reshape(wrap(node), base.shape))
+            case "transpose":
+                base._assign(np.transpose(wrap(node), np.argsort(params["axes"])))
+            case _:
+                raise ValueError("assignment destination is read-only")
+
+    def __tracer_apply__(self, op: Op, inputs: Sequence[Any], params: Mapping[str, Any]) -> Proxy:
+        return apply_op(op, inputs, params)
+
+    # --- NumPy's protocols ---------------------------------------------------------------------------------------
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
+        return dispatch.call_ufunc(ufunc, method, args, kwargs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        return dispatch.call_function(function, args, kwargs)
+
+    def __array__(self, *_: Any, **__: Any) -> np.ndarray[Any, Any]:
+        raise self._needs_number("np.asarray or a function outside NumPy's dispatch", errors.HINT_ARRAY)
+
+    # --- what is known while tracing -----------------------------------------------------------------------------
+
+    @property
+    def type(self) -> ArrayType:
+        """Dtype and shape."""
+        return self._node.type
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._node.type.dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._node.type.shape  # type: ignore[return-value]
+
+    @property
+    def ndim(self) -> int:
+        return len(self._node.type.shape)
+
+    @property
+    def size(self) -> int:
+        return self._node.type.size
+
+    @property
+    def itemsize(self) -> int:
+        return self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        return self.size * self.itemsize
+
+    @property
+    def T(self) -> Any:
+        """The array with its axes reversed."""
+        return np.transpose(self)  # type: ignore[call-overload]
+
+    @property
+    def mT(self) -> Any:
+        """The array with its last two axes exchanged."""
+        return np.matrix_transpose(self)  # type: ignore[call-overload]
+
+    @property
+    def real(self) -> Any:
+        return np.real(self)  # type: ignore[arg-type]
+
+    @property
+    def imag(self) -> Any:
+        return np.imag(self)  # type: ignore[arg-type]
+
+    @property
+    def name(self) -> str | None:
+        return self._node.name
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of unsized object")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Any]:
+        if not self.shape:
+            raise TypeError(errors.message("iteration over a 0-d array.\nHINT: " + errors.HINT_ITERATE))
+        return (self[position] for position in range(self.shape[0]))
+
+    def __repr__(self) -> str:
+        return f"<traced {describe(self._node)}>"
+
+    __hash__ = object.__hash__
+
+    # --- reading and writing parts -------------------------------------------------------------------------------
+
+    def __getitem__(self, key: Any) -> Any:
+        return dispatch.index(self, key)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if isinstance(value, Proxy) and value._base is not None and dispatch.is_same_part(self, key, value):
+            return
+        if isinstance(value, Proxy) and value.dtype.kind == "c" and self.dtype.kind != "c":
+            value = value.real
+        self._assign(dispatch.assign(self, key, value, "set"))
+
+    # --- escapes into Python -------------------------------------------------------------------------------------
+
+    def _needs_number(self, what: str, hint: str) -> errors.ConcretizationError:
+        return errors.ConcretizationError(
+            errors.message(errors.CONCRETE, what=what, value=describe(self._node), hint=hint)
+        )
+
+    def __bool__(self) -> bool:
+        raise self._needs_number("`if`, `while`, `and`, `or` or `not`", errors.HINT_BOOL)
+
+    def __float__(self) -> float:
+        raise self._needs_number("float() or a function of the math module", errors.HINT_NUMBER)
+
+    def __int__(self) -> int:
+        raise self._needs_number("int()", errors.HINT_NUMBER)
+
+    def __complex__(self) -> complex:
+        raise self._needs_number("complex()", errors.HINT_NUMBER)
+
+    def __index__(self) -> int:
+        raise self._needs_number("range(), a size or a list index", errors.HINT_INDEX)
+
+    def __contains__(self, item: Any) -> bool:
+        raise self._needs_number("`in`", "use np.any(x == item)")
+
+    def item(self, *_: Any) -> Any:
+        raise self._needs_number(".item()", errors.HINT_NUMBER)
+
+    def tolist(self) -> Any:
+        raise self._needs_number(".tolist()", errors.HINT_NUMBER)
+
+    def __deepcopy__(self, memo: Any) -> Proxy:
+        return np.copy(self)  # type: ignore[call-overload, no-any-return]
+
+    def fill(self, value: Any) -> None:
+        """Write one value to every element."""
+        self[...] = value
+
+    def sort(self, axis: int = -1) -> None:
+        """Sort in place along an axis."""
+        self._assign(np.sort(self, axis=axis))  # type: ignore[call-overload]
+
+
+def describe(node: Node) -> str:
+    """Name a value for a message: its name if it has one, its type, and the line that made it."""
+    label = f"{node.name} " if node.name else ""
+    made = f" (from {node.line})" if node.line else ""
+    return f"{label}{node.type}{made}"
+
+
+def wrap(node: Node, owner: trace.Trace | None = None) -> Proxy:
+    """Return a proxy of a node, so that NumPy code can go on from it."""
+    return Proxy(node, owner)
+
+
+def unwrap(value: Any, dtype: np.dtype[Any] | None = None) -> Node:
+    """Return the node of a proxy, scalar, array or nested list; cast to `dtype` if given.
+
+    Raises TypeError for anything else, and for dtypes that cannot be traced.
+    """
+    if isinstance(value, Proxy):
+        node = value.__tracer_node__
+    elif type(value) in _PYTHON_SCALARS:
+        return _scalar(value, dtype)
+    elif isinstance(value, np.ndarray):
+        node = _array(value)
+    elif isinstance(value, np.generic):
+        node = constant(_checked(value))
+    elif hasattr(value, "__tracer_node__"):
+        node = value.__tracer_node__
+    elif isinstance(value, list | tuple):
+        node = unwrap(np.stack(value) if _holds_proxy(value) else np.asarray(value))
+    else:
+        node = _array(_checked(np.asarray(value)))
+    if dtype is not None and node.type.dtype != dtype:
+        if node.is_constant:
+            return constant(node.value.astype(dtype))
+        node = make_node(OPS["astype"], (node,), {"dtype": dtype})
+    return node
+
+
+def _scalar(value: Any, dtype: np.dtype[Any] | None) -> Node:
+    if dtype is not None and dtype.kind in "iu" and isinstance(value, float):
+        return constant(np.asarray(value).astype(dtype))
+    return constant(value, dtype)
+
+
+def _holds_proxy(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return any(_holds_proxy(item) for item in value)
+    return isinstance(value, Proxy)
+
+
+def _checked(array: Any) -> Any:
+    if not is_supported(array.dtype):
+        raise TypeError(
+            errors.message(
+                errors.UNSUPPORTED_DTYPE, dtype=array.dtype, name="a value in the traced function", known=trace.KNOWN
+            )
+        )
+    return array
+
+
+def _array(array: np.ndarray[Any, Any]) -> Node:
+    """A real array met while tracing: captured by the trace as an input, or a constant outside of any trace."""
+    active = trace.current()
+    return constant(_checked(array)) if active is None else active.capture(_checked(array))
+
+
+def operand_type(value: Any) -> Any:
+    """The dtype of a value, or the Python scalar type that stands for a weak scalar."""
+    kind = type(value)
+    if kind in _PYTHON_SCALARS:
+        return np.dtype(bool) if kind is bool else kind
+    dtype = getattr(value, "dtype", None)
+    return np.dtype(dtype) if dtype is not None else _list_dtype(value)
+
+
+def _list_dtype(value: Any) -> Any:
+    if not isinstance(value, list | tuple):
+        raise TypeError(errors.message("cannot compute with a {kind} in a traced function", kind=type(value).__name__))
+    if not _holds_proxy(value):
+        return np.asarray(value).dtype
+    return promote(operand_type(item) for item in value)
+
+
+def apply_op(op: Op, inputs: Sequence[Any], params: Mapping[str, Any]) -> Proxy:
+    """Record one op on values of which at least one is traced."""
+    if op.dtypes is not None and op.kernel != "cast":
+        wanted = op.dtypes(tuple(operand_type(value) for value in inputs))
+        nodes = tuple(_operand(value, dtype) for value, dtype in zip(inputs, wanted, strict=False))
+    else:
+        nodes = tuple(unwrap(value) for value in inputs)
+    node = make_node(op, nodes, params)
+    owner = None
+    for value in inputs:
+        if isinstance(value, Proxy) and value._trace is not None:
+            owner = value._trace
+            break
+    result = Proxy(node, owner)
+    if op.family == "view" and isinstance(inputs[0], Proxy):
+        _remember_base(result, inputs[0], op, params)
+    return result
+
+
+def _operand(value: Any, dtype: np.dtype[Any]) -> Node:
+    try:
+        return unwrap(value, dtype)
+    except OverflowError:
+        if dtype.kind not in "iu":
+            raise
+        raise OverflowError(f"Python integer {value} out of bounds for {dtype}") from None
+
+
+def _remember_base(result: Proxy, base: Proxy, op: Op, params: Mapping[str, Any]) -> None:
+    result._base, result._base_node, result._path = base, base.__tracer_node__, (op, params)
+
+
+def has_proxy(values: Any) -> bool:
+    """Whether a nest of lists and tuples holds a traced value."""
+    return _holds_proxy(values)
+
+
+dispatch.install(Proxy)

@@ -1,0 +1,117 @@
+"""A trace: what one run of the user's function on proxies has captured and which effects it asked for."""
+
+from __future__ import annotations
+
+import threading
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tracer import errors
+from tracer.graph.node import Node, constant, input_node
+from tracer.types import DTYPES, type_of
+
+if TYPE_CHECKING:
+    from tracer.tracing.shared import Shared
+
+KNOWN = ", ".join(str(dtype) for dtype in DTYPES)
+
+
+_SNAPSHOT_LIMIT = 1 << 20
+"""Captured arrays up to this many bytes are copied when met, so that later in-place changes can be followed."""
+
+
+class _Version:
+    """One state of a captured array: its node, and what the array held when that state was met."""
+
+    def __init__(self, array: np.ndarray[Any, Any]) -> None:
+        self.node = input_node(type_of(array))
+        self.snapshot = array.copy() if array.nbytes <= _SNAPSHOT_LIMIT else None
+        self.checksum = None if self.snapshot is not None else _checksum(array)
+
+    def holds(self, array: np.ndarray[Any, Any]) -> bool:
+        if self.snapshot is not None:
+            return array.shape == self.snapshot.shape and array.tobytes() == self.snapshot.tobytes()
+        return _checksum(array) == self.checksum
+
+
+def _checksum(array: np.ndarray[Any, Any]) -> int:
+    return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+
+
+class Trace:
+    """The state of one tracing run.
+
+    Attributes
+    ----------
+    name : str
+        The traced function's name, for messages.
+    updates : dict
+        Shared variable -> node of its new value.
+    ended : bool
+        Whether the run is over; its proxies can then no longer be used.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.updates: dict[Shared, Node] = {}
+        self.ended = False
+        self._captured: dict[int, tuple[np.ndarray[Any, Any], list[_Version]]] = {}
+
+    def capture(self, array: np.ndarray[Any, Any]) -> Node:
+        """Return the input node that stands for a real array that the traced function uses."""
+        found = self._captured.get(id(array))
+        if found is None:
+            found = self._captured[id(array)] = (array, [_Version(array)])
+        versions = found[1]
+        if versions[-1].snapshot is not None and not versions[-1].holds(array):
+            versions.append(_Version(array))
+        return versions[-1].node
+
+    def captures(self) -> tuple[list[tuple[np.ndarray[Any, Any], Node]], dict[Node, Node]]:
+        """Captured arrays with their input nodes, and constants for those that the function itself changed.
+
+        An array that held still is an input, so that the next call sees what it holds then. One that the function
+        filled or changed while it ran is work of the trace: each of its states is a constant. Raises TraceError if a
+        large one changed, whose earlier states are gone.
+        """
+        inputs, constants = [], {}
+        for array, versions in self._captured.values():
+            if len(versions) == 1 and versions[0].holds(array):
+                inputs.append((array, versions[0].node))
+                continue
+            for version in versions:
+                if version.snapshot is None:
+                    raise errors.TraceError(
+                        errors.message(
+                            errors.CAPTURE_CHANGED, version.node.line, value=version.node.type, function=self.name
+                        )
+                    )
+                constants[version.node] = constant(version.snapshot)
+        return inputs, constants
+
+
+class _Active(threading.local):
+    trace: Trace | None = None
+
+
+_active = _Active()
+
+
+def current() -> Trace | None:
+    """The trace that runs on this thread, if any."""
+    return _active.trace
+
+
+@contextmanager
+def tracing(trace: Trace) -> Iterator[Trace]:
+    """Make a trace the current one of this thread; afterwards it has ended, also after an exception."""
+    before, _active.trace = _active.trace, trace
+    try:
+        yield trace
+    finally:
+        _active.trace = before
+        trace.ended = True

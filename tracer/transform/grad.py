@@ -1,0 +1,141 @@
+"""Reverse mode, from graph to graph: cotangents of outputs become cotangents of inputs.
+
+The derivative is itself a graph of ordinary ops, so it can be differentiated again. Griewank and Walther, "Evaluating
+Derivatives", 2nd ed., chapter 3, describe the method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from tracer import errors
+from tracer.errors import Line
+from tracer.graph.graph import depends_on, toposort
+from tracer.graph.node import CONSTANT, INPUT, Node, blame
+from tracer.tracing.proxy import unwrap, wrap
+from tracer.types import is_inexact
+
+_BACKWARD = ", in its derivative"
+
+
+def vjp(outputs: Sequence[Node], cotangents: Sequence[Node | None], wrt: Sequence[Node]) -> list[Node | None]:
+    """Pull cotangents of outputs back to `wrt`.
+
+    Parameters
+    ----------
+    outputs : sequence of Node
+        Differentiated values.
+    cotangents : sequence of Node or None
+        One per output, of its shape; None is zero.
+    wrt : sequence of Node
+        Inputs or intermediate values of the graph.
+
+    Returns
+    -------
+    list of Node or None
+        The cotangent of each `wrt`; None where no output depends on it.
+
+    Raises
+    ------
+    NotDifferentiableError
+        If an op on the way has no derivative.
+    """
+    found: dict[Node, Node] = {}
+    for output, cotangent in zip(outputs, cotangents, strict=True):
+        if cotangent is not None:
+            _accumulate(found, output, cotangent)
+    reached = depends_on(outputs, wrt)
+    targets = set(wrt)
+    for node in reversed(toposort(outputs)):
+        cotangent = found.get(node)
+        if cotangent is None or node not in reached or node.op in (INPUT, CONSTANT):
+            continue
+        if node not in targets:
+            del found[node]
+        if not is_inexact(node.type.dtype) or node.op.zero_derivative:
+            continue
+        positions = [
+            position
+            for position, item in enumerate(node.inputs)
+            if item in reached and (is_inexact(item.type.dtype) or item in targets)
+        ]
+        with blame(_derivative_line(node.line)):
+            for position in positions:
+                part = _pull(node, position, cotangent)
+                if part is not None:
+                    _accumulate(found, node.inputs[position], part)
+    return [found.get(node) for node in wrt]
+
+
+def _accumulate(found: dict[Node, Node], node: Node, cotangent: Node) -> None:
+    before = found.get(node)
+    found[node] = cotangent if before is None else unwrap(wrap(before) + wrap(cotangent))
+
+
+@lru_cache(maxsize=4096)
+def _derivative_line(line: Line | None) -> Line | None:
+    if line is None or line.function.endswith(_BACKWARD):
+        return line
+    return line._replace(function=line.function + _BACKWARD)
+
+
+def _pull(node: Node, position: int, cotangent: Node) -> Node | None:
+    """The cotangent that one input of a node gets from the node's own."""
+    op, target = node.op, node.inputs[position]
+    g, y = wrap(cotangent), wrap(node)
+    inputs = [wrap(item) for item in node.inputs]
+    if op.kernel == "cast":
+        result = g if target.type.dtype.kind not in "fc" else _to_dtype(g, target.type.dtype)
+    elif op.vjp is None and op.deriv:
+        rule = op.deriv[position]
+        if rule is None:
+            return None
+        result = g * rule(y, *inputs)
+    elif isinstance(op.vjp, tuple):
+        rule = op.vjp[position]
+        if rule is None:
+            return None
+        result = rule(g, y, *inputs, **node.params)
+    elif op.vjp is not None:
+        result = op.vjp(position, g, y, *inputs, **node.params)
+    else:
+        raise not_differentiable(node, position)
+    if result is None:
+        return None
+    result = sum_to_shape(result, target.type.shape)
+    return unwrap(result if target.type.dtype.kind not in "fc" else _to_dtype(result, target.type.dtype))
+
+
+def _to_dtype(value: Any, dtype: np.dtype[Any]) -> Any:
+    if value.dtype == dtype:
+        return value
+    if value.dtype.kind == "c" and dtype.kind != "c":
+        value = np.real(value)
+    return value if value.dtype == dtype else value.astype(dtype)
+
+
+def sum_to_shape(value: Any, shape: tuple[int | None, ...]) -> Any:
+    """Undo a broadcast: sum over the axes that it had added or stretched."""
+    if value.shape == shape:
+        return value
+    extra = len(value.shape) - len(shape)
+    axes = tuple(range(extra)) + tuple(
+        axis + extra for axis, size in enumerate(shape) if size == 1 and value.shape[axis + extra] != 1
+    )
+    summed = np.sum(value, axis=axes, keepdims=True) if axes else value
+    return np.reshape(summed, shape) if summed.shape != shape else summed
+
+
+def not_differentiable(node: Node, position: int) -> errors.NotDifferentiableError:
+    """The error for an op without a derivative rule."""
+    hint = (
+        "if its value should count as constant, compute it outside the differentiated function and pass it as an "
+        "argument."
+    )
+    return errors.NotDifferentiableError(
+        errors.message(errors.NOT_DIFFERENTIABLE, node.line, op=node.op.name, position=position, hint=hint)
+    )
