@@ -24,7 +24,8 @@ help:
 	@echo "make clean   remove everything that make made"
 
 demo: $(VENV)/.extra-examples $(VENV)/.kernels
-	$(RUN) examples/demo_digits.py
+	mkdir -p build
+	$(RUN) examples/demo_digits.py --output build/demo_digits.png
 
 test: $(VENV)/.extra-test $(VENV)/.kernels
 	$(RUN) -m pytest -n auto $(PYTEST_ARGS)
@@ -41,7 +42,7 @@ format: $(VENV)/.extra-lint
 	$(VENV)/bin/clang-format -i $(CXX_FILES)
 
 bench: $(VENV)/.extra-bench $(VENV)/.kernels
-	$(RUN) -m pytest benchmarks
+	$(RUN) -m benchmarks.run $(BENCH_ARGS)
 
 dist: $(VENV)/.base
 	$(PIP) install build

@@ -164,7 +164,7 @@ class BuildKernels(build_ext):
         item.path.parent.mkdir(parents=True, exist_ok=True)
         item.command_file.unlink(missing_ok=True)
         started = time.time_ns()
-        print(record if self.verbose > 1 else f"compiling {item.path}", flush=True)
+        print(f"{record if self.verbose > 1 else f'compiling {item.path}'}\n", end="", flush=True)
         if subprocess.run(command).returncode:
             raise CompileError(f"could not compile {item.source}: {record}")
         # A header that is edited while the compiler runs must count as newer than the object.

@@ -223,6 +223,8 @@ class PyTensor(Peer):
         # Compiled code kept on disk from an earlier run would make the first call look short.
         scratch = tempfile.mkdtemp(prefix="pytensor-")
         atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+        # It also leaves the source of every function behind in the directory for temporary files.
+        tempfile.tempdir = scratch
         flags = os.environ.get("PYTENSOR_FLAGS")
         os.environ["PYTENSOR_FLAGS"] = f"{flags + ',' if flags else ''}base_compiledir={scratch}"
         try:

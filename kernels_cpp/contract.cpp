@@ -1,4 +1,5 @@
-// MatMul: batched matrix products through the BLAS that SciPy exports, and through plain loops where BLAS does not serve.
+// MatMul: batched matrix products through the BLAS that SciPy exports, and through plain loops where BLAS does not
+// serve.
 #include <algorithm>
 #include <limits>
 
@@ -8,10 +9,9 @@
 namespace tracer {
 namespace {
 
-// Products of at most this many multiply-adds run in plain loops: below it a BLAS call costs more than the work.
-constexpr int64_t PLAIN_REAL = 1024;
-constexpr int64_t PLAIN_COMPLEX = 256;
-constexpr int64_t PLAIN_VECTOR = 512;
+// Products of at most this many multiply-adds run in plain loops. OpenBLAS with its kernels for small matrices is level
+// with them from about here on (some 30 ns a call); without these kernels a call costs a few times that.
+constexpr int64_t PLAIN_WORK = 32;
 constexpr int64_t BLAS_LIMIT = std::numeric_limits<int>::max();
 
 template <class T>
@@ -135,16 +135,9 @@ void choose_plain(Plan& plan) {
     plan.method = p.k == 1 ? Method::Outer : Method::Rows;
 }
 
-// Below this the plain loops win. Matrix-vector products are cheap in BLAS already for little work.
-bool is_tiny(const Product& p, bool complex_numbers) {
-    if (p.m > 4096 || p.n > 4096 || p.k > 4096) {
-        return false;  // keeps the product below from overflowing
-    }
-    const int64_t work = p.m * p.n * p.k;
-    if (complex_numbers) {
-        return work <= PLAIN_COMPLEX;
-    }
-    return work <= (p.m == 1 || p.n == 1 ? PLAIN_VECTOR : PLAIN_REAL);
+bool is_tiny(const Product& p) {
+    // each factor first, so that their product does not overflow
+    return p.m <= PLAIN_WORK && p.n <= PLAIN_WORK && p.k <= PLAIN_WORK && p.m * p.n * p.k <= PLAIN_WORK;
 }
 
 void choose_method(Plan& plan, bool blas, bool complex_numbers) {
@@ -159,7 +152,7 @@ void choose_method(Plan& plan, bool blas, bool complex_numbers) {
     }
     const bool fits = p.m <= BLAS_LIMIT && p.n <= BLAS_LIMIT && p.k <= BLAS_LIMIT;
     // BLAS returns at once for alpha == 0, which would lose NaN and infinities.
-    if (!blas || !fits || plan.alpha == 0.0 || p.k == 1 || is_tiny(p, complex_numbers)) {
+    if (!blas || !fits || plan.alpha == 0.0 || p.k == 1 || is_tiny(p)) {
         choose_plain(plan);
         return;
     }

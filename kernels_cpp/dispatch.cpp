@@ -12,8 +12,7 @@ namespace {
 constexpr size_t MOST_PLANS = 64;
 
 struct Dispatcher {
-    PyObject_HEAD
-    vectorcallfunc vectorcall;
+    PyObject_HEAD vectorcallfunc vectorcall;
     PyObject* fallback;
     PyObject* dict;
     PyObject* weak_references;
@@ -35,7 +34,9 @@ class PlanReference {
     Plan* plan_;
 };
 
-Dispatcher* as_dispatcher(PyObject* object) { return reinterpret_cast<Dispatcher*>(object); }
+Dispatcher* as_dispatcher(PyObject* object) {
+    return reinterpret_cast<Dispatcher*>(object);
+}
 
 // Runs `body`, which returns a new reference, and turns C++ exceptions into Python's.
 template <class Body>
@@ -159,9 +160,9 @@ PyObject* dispatcher_get(PyObject* object, PyObject* instance, PyObject*) {
 }
 
 PyObject* dispatcher_add(PyObject* object, PyObject* arguments, PyObject* keywords) {
-    static const char* const NAMES[] = {"spec",     "kwnames",        "program",  "captured",   "captured_entries",
-                                        "shared",   "shared_entries", "updates",  "writebacks", "guards",
-                                        "outputs",  "check",          "on_error", "token",      nullptr};
+    static const char* const NAMES[] = {"spec",    "kwnames",        "program",  "captured",   "captured_entries",
+                                        "shared",  "shared_entries", "updates",  "writebacks", "guards",
+                                        "outputs", "check",          "on_error", "token",      nullptr};
     PyObject* given[14] = {};
     std::fill(given + 11, given + 14, Py_None);
     if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OOOOOOOOOOO|OOO:add", const_cast<char**>(NAMES), &given[0],
@@ -242,11 +243,10 @@ PyType_Slot SLOTS[] = {
     {0, nullptr},
 };
 
-PyType_Spec SPEC = {
-    "tracer._kernels.Dispatcher", sizeof(Dispatcher), 0,
-    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL |
-        Py_TPFLAGS_METHOD_DESCRIPTOR,
-    SLOTS};
+PyType_Spec SPEC = {"tracer._kernels.Dispatcher", sizeof(Dispatcher), 0,
+                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL |
+                        Py_TPFLAGS_METHOD_DESCRIPTOR,
+                    SLOTS};
 
 }  // namespace
 

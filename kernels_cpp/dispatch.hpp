@@ -170,6 +170,11 @@ class Plan {
     void check_program();
     void mark_copies();
     bool matches_entry(const Entry& entry, PyObject* value, Leaves& leaves) const;
+    bool matches_array(const ArrayEntry& entry, PyObject* value, Leaves& leaves) const;
+    bool matches_tuple(const Entry& entry, PyObject* value, Leaves& leaves) const;
+    bool matches_list(const Entry& entry, PyObject* value, Leaves& leaves) const;
+    bool matches_dict(const Entry& entry, PyObject* value, Leaves& leaves) const;
+    bool matches_attributes(const Entry& entry, PyObject* value, Leaves& leaves) const;
     bool matches_keywords(PyObject* keyword_names) const;
     bool matches_captures(Leaves& leaves) const;
     bool apart(const Leaves& leaves) const;

@@ -74,7 +74,9 @@ void Leaves::add_scalar(PyObject* scalar) {
     objects_[count_++] = Py_NewRef(scalar);
 }
 
-void Leaves::keep(PyObject* stolen) { kept_.push_back(stolen); }
+void Leaves::keep(PyObject* stolen) {
+    kept_.push_back(stolen);
+}
 
 ArrayEntry::ArrayEntry(py::handle description) {
     if (!PyTuple_CheckExact(description.ptr()) || PyTuple_GET_SIZE(description.ptr()) != 4) {
@@ -116,7 +118,8 @@ ArrayEntry::ArrayEntry(py::handle description) {
 bool ArrayEntry::matches(PyObject* object) const {
     auto* array = reinterpret_cast<PyArrayObject*>(object);
     const PyArray_Descr* descriptor = PyArray_DESCR(array);
-    const int needed = NPY_ARRAY_ALIGNED | (contiguous ? NPY_ARRAY_C_CONTIGUOUS : 0) | (written ? NPY_ARRAY_WRITEABLE : 0);
+    const int needed =
+        NPY_ARRAY_ALIGNED | (contiguous ? NPY_ARRAY_C_CONTIGUOUS : 0) | (written ? NPY_ARRAY_WRITEABLE : 0);
     if (descriptor->type_num != type_number || PyArray_NDIM(array) != rank ||
         (PyArray_FLAGS(array) & needed) != needed || !PyArray_ISNBO(descriptor->byteorder) ||
         !std::equal(shape.begin(), shape.end(), PyArray_DIMS(array))) {
@@ -199,7 +202,8 @@ PyObject* Result::build(PyObject* const* outputs, const Leaves& leaves) const {
             return dict.release().ptr();
         }
     }
-    py::object sequence = py::reinterpret_steal<py::object>(kind == Kind::List ? PyList_New(count) : PyTuple_New(count));
+    py::object sequence =
+        py::reinterpret_steal<py::object>(kind == Kind::List ? PyList_New(count) : PyTuple_New(count));
     for (Py_ssize_t i = 0; sequence && i < count; ++i) {
         PyObject* item = children[i].build(outputs, leaves);
         if (item == nullptr) {

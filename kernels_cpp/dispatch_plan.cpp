@@ -143,7 +143,9 @@ Plan::Plan(py::handle spec, py::handle keyword_names, py::object program, py::ha
            py::handle captured_entries, py::handle shared, py::handle shared_entries, py::handle updates,
            py::handle write_backs, py::handle guards, py::handle outputs, py::object check, py::object on_error,
            py::object token)
-    : program_object_(std::move(program)), check_(std::move(check)), on_error_(std::move(on_error)),
+    : program_object_(std::move(program)),
+      check_(std::move(check)),
+      on_error_(std::move(on_error)),
       token_(std::move(token)) {
     program_ = py::cast<Program*>(program_object_);
     for (py::handle entry : spec) {
@@ -205,8 +207,8 @@ Entry Plan::read_entry(py::handle description) {
         }
     } else if (kind == "tuple" || kind == "namedtuple") {
         entry.kind = Entry::Kind::Tuple;
-        entry.object = kind == "tuple" ? attribute_type(reinterpret_cast<PyObject*>(&PyTuple_Type)) :
-                                         attribute_type(content);
+        entry.object =
+            kind == "tuple" ? attribute_type(reinterpret_cast<PyObject*>(&PyTuple_Type)) : attribute_type(content);
         const py::object children = kind == "tuple" ? content : py::object(description[py::int_(2)]);
         std::for_each(children.begin(), children.end(), add_child);
     } else if (kind == "list") {
@@ -356,79 +358,84 @@ bool Plan::apart(const Leaves& leaves) const {
     return true;
 }
 
-bool Plan::matches_entry(const Entry& entry, PyObject* value, Leaves& leaves) const {
+bool Plan::matches_array(const ArrayEntry& entry, PyObject* value, Leaves& leaves) const {
+    if (PyArray_CheckExact(value) && entry.matches(value)) {
+        leaves.add_array(value);
+        return true;
+    }
+    if (entry.is_scalar(value)) {
+        leaves.add_scalar(value);
+        return true;
+    }
+    return false;
+}
+
+bool Plan::matches_tuple(const Entry& entry, PyObject* value, Leaves& leaves) const {
     const Py_ssize_t count = static_cast<Py_ssize_t>(entry.children.size());
-    PyObject* const type = reinterpret_cast<PyObject*>(Py_TYPE(value));
+    bool same = reinterpret_cast<PyObject*>(Py_TYPE(value)) == entry.object.ptr() && PyTuple_GET_SIZE(value) == count;
+    for (Py_ssize_t i = 0; same && i < count; ++i) {
+        same = matches_entry(entry.children[i], PyTuple_GET_ITEM(value, i), leaves);
+    }
+    return same;
+}
+
+// The items of lists and dicts are kept: a property read for an entry within may run code that changes its container.
+bool Plan::matches_list(const Entry& entry, PyObject* value, Leaves& leaves) const {
+    const Py_ssize_t count = static_cast<Py_ssize_t>(entry.children.size());
+    bool same = PyList_CheckExact(value) && PyList_GET_SIZE(value) == count;
+    for (Py_ssize_t i = 0; same && i < count; ++i) {
+        PyObject* item = Py_NewRef(PyList_GET_ITEM(value, i));
+        leaves.keep(item);
+        same = matches_entry(entry.children[i], item, leaves) && PyList_GET_SIZE(value) == count;
+    }
+    return same;
+}
+
+bool Plan::matches_dict(const Entry& entry, PyObject* value, Leaves& leaves) const {
+    const Py_ssize_t count = static_cast<Py_ssize_t>(entry.children.size());
+    bool same = PyDict_CheckExact(value) && PyDict_GET_SIZE(value) == count;
+    PyObject *key, *item;
+    Py_ssize_t place = 0;
+    for (Py_ssize_t i = 0; same && i < count; ++i) {
+        same = PyDict_Next(value, &place, &key, &item) && strictly_equal(entry.keys[i].ptr(), key);
+        if (same) {
+            leaves.keep(Py_NewRef(item));
+            same = matches_entry(entry.children[i], item, leaves);
+        }
+    }
+    return same;
+}
+
+bool Plan::matches_attributes(const Entry& entry, PyObject* value, Leaves& leaves) const {
+    bool same = reinterpret_cast<PyObject*>(Py_TYPE(value)) == entry.object.ptr();
+    for (size_t i = 0; same && i < entry.children.size(); ++i) {
+        PyObject* item = PyObject_GetAttr(value, entry.keys[i].ptr());
+        if (item == nullptr) {
+            PyErr_Clear();
+            return false;
+        }
+        leaves.keep(item);
+        same = matches_entry(entry.children[i], item, leaves);
+    }
+    return same;
+}
+
+bool Plan::matches_entry(const Entry& entry, PyObject* value, Leaves& leaves) const {
     switch (entry.kind) {
         case Entry::Kind::Array:
-            if (PyArray_CheckExact(value) && entries_[entry.leaf].matches(value)) {
-                leaves.add_array(value);
-                return true;
-            }
-            if (entries_[entry.leaf].is_scalar(value)) {
-                leaves.add_scalar(value);
-                return true;
-            }
-            return false;
+            return matches_array(entries_[entry.leaf], value, leaves);
         case Entry::Kind::Static:
             return strictly_equal(entry.object.ptr(), value);
         case Entry::Kind::Weak:
             return refers_to(entry.object.ptr(), value);
         case Entry::Kind::Tuple:
-            if (type != entry.object.ptr() || PyTuple_GET_SIZE(value) != count) {
-                return false;
-            }
-            for (Py_ssize_t i = 0; i < count; ++i) {
-                if (!matches_entry(entry.children[i], PyTuple_GET_ITEM(value, i), leaves)) {
-                    return false;
-                }
-            }
-            return true;
+            return matches_tuple(entry, value, leaves);
         case Entry::Kind::List:
-            if (!PyList_CheckExact(value)) {
-                return false;
-            }
-            for (Py_ssize_t i = 0; PyList_GET_SIZE(value) == count && i < count; ++i) {
-                PyObject* item = Py_NewRef(PyList_GET_ITEM(value, i));  // a property may run code that changes the list
-                leaves.keep(item);
-                if (!matches_entry(entry.children[i], item, leaves)) {
-                    return false;
-                }
-            }
-            return PyList_GET_SIZE(value) == count;
-        case Entry::Kind::Dict: {
-            if (!PyDict_CheckExact(value) || PyDict_GET_SIZE(value) != count) {
-                return false;
-            }
-            PyObject *key, *item;
-            Py_ssize_t place = 0;
-            for (Py_ssize_t i = 0; i < count; ++i) {
-                if (!PyDict_Next(value, &place, &key, &item) || !strictly_equal(entry.keys[i].ptr(), key)) {
-                    return false;
-                }
-                leaves.keep(Py_NewRef(item));
-                if (!matches_entry(entry.children[i], item, leaves)) {
-                    return false;
-                }
-            }
-            return true;
-        }
+            return matches_list(entry, value, leaves);
+        case Entry::Kind::Dict:
+            return matches_dict(entry, value, leaves);
         case Entry::Kind::Attributes:
-            if (type != entry.object.ptr()) {
-                return false;
-            }
-            for (Py_ssize_t i = 0; i < count; ++i) {
-                PyObject* item = PyObject_GetAttr(value, entry.keys[i].ptr());
-                if (item == nullptr) {
-                    PyErr_Clear();
-                    return false;
-                }
-                leaves.keep(item);
-                if (!matches_entry(entry.children[i], item, leaves)) {
-                    return false;
-                }
-            }
-            return true;
+            return matches_attributes(entry, value, leaves);
     }
     return false;
 }
@@ -437,6 +444,7 @@ void Plan::execute(const Leaves& leaves, PyObject** outputs) const {
     try {
         program_->execute(leaves.data(), outputs, leaves.arrays());
     } catch (py::error_already_set& error) {
+        std::fill(outputs, outputs + program_->output_count(), nullptr);  // the program has let go of what it made
         if (!on_error_.is_none()) {
             on_error_(error.value(), token_);  // may raise something that says more
         }
@@ -471,9 +479,8 @@ void Plan::assign(PyObject** outputs, const Leaves& leaves) const {
     References values(updates_.size());
     for (size_t i = 0; i < updates_.size(); ++i) {
         PyObject* output = outputs[updates_[i].output];
-        values.get()[i] = updates_[i].copied ?
-                              PyArray_NewCopy(reinterpret_cast<PyArrayObject*>(output), NPY_CORDER) :
-                              Py_NewRef(output);
+        values.get()[i] = updates_[i].copied ? PyArray_NewCopy(reinterpret_cast<PyArrayObject*>(output), NPY_CORDER)
+                                             : Py_NewRef(output);
         if (values.get()[i] == nullptr) {
             throw py::error_already_set();
         }

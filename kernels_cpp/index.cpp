@@ -149,7 +149,8 @@ class Indexed : public Instruction {
         const Shape table_shape = read_shape(source.attr(inner_shape), "indexing: shape of the indexed array");
         const int64_t axes = read_integer(source.attr("axes"), "indexing: axes");
         py::tuple indices = py::tuple(source.attr("indices"));
-        if (axes < 1 || axes > static_cast<int64_t>(table_shape.size()) || axes != static_cast<int64_t>(indices.size())) {
+        if (axes < 1 || axes > static_cast<int64_t>(table_shape.size()) ||
+            axes != static_cast<int64_t>(indices.size())) {
             malformed("indexing: the number of indices does not fit the axes");
         }
         const size_t rest = table_shape.size() - static_cast<size_t>(axes);
@@ -235,7 +236,8 @@ class Indexed : public Instruction {
         const int rank = static_cast<int>(rest_walk_.shape.size());
         if (rank == 0) {
             each_point(table_offsets, [&](int64_t in_table, int64_t in_list) {
-                Operation::apply(TO_TABLE ? table[in_table] : list[in_list], TO_TABLE ? list[in_list] : table[in_table]);
+                Operation::apply(TO_TABLE ? table[in_table] : list[in_list],
+                                 TO_TABLE ? list[in_list] : table[in_table]);
             });
             return;
         }

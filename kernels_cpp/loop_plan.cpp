@@ -271,7 +271,7 @@ class Planner {
         GatherPlan gather;
         gather.last_level = -1;
         for (size_t k = 0; k < plan_.levels.size(); ++k) {
-            if (plan_.levels[k].steps[number] != 0) {
+            if (plan_.levels[k].steps[number] != 0 && plan_.levels[k].count > 1) {
                 gather.last_level = static_cast<int>(k);
             }
         }
@@ -330,7 +330,8 @@ class Planner {
             }
             const int when = std::max({made, read, -1});
             stores_after[when + 1].push_back(static_cast<int>(j));
-            last_use_[store.reg] = std::max(last_use_[store.reg], when);
+            // The store comes after step `when`, which must not take over the block of what is stored.
+            last_use_[store.reg] = std::max(last_use_[store.reg], when > made ? when + 1 : when);
         }
         for (size_t j = 0; j < draft_.targets.size(); ++j) {
             reduces_after[std::max(draft_.targets[j].reg - first, -1) + 1].push_back(static_cast<int>(j));

@@ -60,17 +60,17 @@ TRACER_INLINE f64v power_special(f64v size_power, f64v x, f64v y) {
     const f64v at_zero = select(growth > 0.0, f64v{}, splat<f64v>(INFINITE<f64v>));
     const f64v at_infinity = select(growth > 0.0, splat<f64v>(INFINITE<f64v>), f64v{});
     f64v result = select(size == 0.0, at_zero, size_power);
-    result = select(size == INFINITE<f64v>, at_infinity, result);
-    result = select(y_size == INFINITE<f64v>, select(size > 1.0, at_infinity, at_zero), result);
-    result = select((y_size == INFINITE<f64v>)&(size == 1.0), splat<f64v>(1), result);
-    result = select((x < 0.0) & ~whole & (size < INFINITE<f64v>), splat<f64v>(NOT_A_NUMBER<f64v>), result);
+    result = select(is_infinite(x), at_infinity, result);
+    result = select(is_infinite(y), select(size > 1.0, at_infinity, at_zero), result);
+    result = select(is_infinite(y) & (size == 1.0), splat<f64v>(1), result);
+    result = select((x < 0.0) & ~whole & is_finite(x), splat<f64v>(NOT_A_NUMBER<f64v>), result);
     result = flip_sign(result, select(odd, sign_of(x), f64v{}));
     result = select((x == x) & (y == y), result, x + y);
     return select((x == 1.0) | (y == 0.0), splat<f64v>(1), result);
 }
 
 TRACER_INLINE f64v power(f64v x, f64v y) {
-    const i64v ordinary = (x >= Format<f64v>::SMALLEST_NORMAL) & (x < INFINITE<f64v>)&(magnitude(y) < INFINITE<f64v>);
+    const i64v ordinary = (x >= Format<f64v>::SMALLEST_NORMAL) & is_finite(x) & is_finite(y);
     if (__builtin_expect(!any(~ordinary), 1)) {
         return power_positive(x, f64v{}, y);
     }
@@ -81,26 +81,34 @@ TRACER_INLINE f64v power(f64v x, f64v y) {
     return power_special(result, x, y);
 }
 
-// float64 logarithms have 50 good bits, plenty for a float32 power.
+// Power of float32 numbers, which as float64 are never subnormal; 32 good bits are plenty.
+TRACER_INLINE f64v power_short(f64v x, f64v y) {
+    using K = Table<f64v>;
+    const Split<f64v> parts = split(magnitude(x));
+    const f64v s = parts.f / (2 + parts.f);
+    const f64v z = s * s;
+    const f64v log = parts.k + 1.4426950408889634 * (s * 2 + s * z * polynomial(z, K::LOG_SHORT));
+    const f64v exponent = clamp(clamp(y, -0x1p40, 0x1p40) * log, -400.0, 400.0);
+    const f64v rounded = exponent + Format<f64v>::ROUND;
+    const f64v r = (exponent - (rounded - Format<f64v>::ROUND)) * 0.6931471805599453;
+    return (1 + (r + r * r * polynomial(r, K::EXP_SHORT))) * power_of_two(rounded);
+}
+
 TRACER_INLINE f32v power(f32v x, f32v y) {
-    return in_double(x, y, [](f64v a, f64v b) __attribute__((always_inline)) {
-        const f64v size = magnitude(a);
-        const Split<f64v> parts = split(size);
-        const f64v log = parts.k + 1.4426950408889634 * log_join(Split<f64v>{f64v{}, parts.f}, f64v{});
-        const f64v exponent = clamp(clamp(b, -0x1p40, 0x1p40) * log, -400.0, 400.0);
-        const f64v rounded = exponent + Format<f64v>::ROUND;
-        const f64v rest = (exponent - (rounded - Format<f64v>::ROUND)) * 0.6931471805599453;
-        const f64v result = (1 + expm1_polynomial(rest)) * power_of_two(rounded);
-        const i64v ordinary = (a > 0.0) & (a < INFINITE<f64v>)&(magnitude(b) < INFINITE<f64v>);
-        return __builtin_expect(any(~ordinary), 0) ? power_special(result, a, b) : result;
-    });
+    const f32v result =
+        in_double(x, y, [](f64v a, f64v b) __attribute__((always_inline)) { return power_short(a, b); });
+    const i32v ordinary = (x > 0.0f) & is_finite(x) & is_finite(y);
+    if (__builtin_expect(!any(~ordinary), 1)) {
+        return result;
+    }
+    return in_double(
+        x, y, [](f64v a, f64v b) __attribute__((always_inline)) { return power_special(power_short(a, b), a, b); });
 }
 
 TRACER_INLINE f32v hypot(f32v a, f32v b) {
     return in_double(a, b, [](f64v x, f64v y) __attribute__((always_inline)) {
         const f64v result = sqrt(x * x + y * y);
-        return select((magnitude(x) == INFINITE<f64v>) | (magnitude(y) == INFINITE<f64v>), splat<f64v>(INFINITE<f64v>),
-                      result);
+        return select(is_infinite(x) | is_infinite(y), splat<f64v>(INFINITE<f64v>), result);
     });
 }
 
@@ -112,8 +120,7 @@ TRACER_INLINE f64v hypot(f64v a, f64v b) {
                                 select(long_side < 0x1p-450, splat<f64v>(0x1p-600), splat<f64v>(1)));
     const f64v x = a * factor, y = b * factor;
     const f64v result = sqrt(x * x + y * y) * inverse;
-    return select((magnitude(a) == INFINITE<f64v>) | (magnitude(b) == INFINITE<f64v>), splat<f64v>(INFINITE<f64v>),
-                  result);
+    return select(is_infinite(a) | is_infinite(b), splat<f64v>(INFINITE<f64v>), result);
 }
 
 template <class V>

@@ -12,6 +12,16 @@ constexpr Scalar<V> INFINITE = static_cast<Scalar<V>>(__builtin_inf());
 template <class V>
 constexpr Scalar<V> NOT_A_NUMBER = static_cast<Scalar<V>>(__builtin_nan(""));
 
+template <class V>
+TRACER_INLINE Int<V> is_infinite(V x) {
+    return magnitude(x) == INFINITE<V>;
+}
+
+template <class V>
+TRACER_INLINE Int<V> is_finite(V x) {
+    return magnitude(x) < INFINITE<V>;
+}
+
 // Lets NaN through.
 template <class V>
 TRACER_INLINE V clamp(V x, double low, double high) {
@@ -108,10 +118,16 @@ TRACER_INLINE V exp2(V x) {
 
 template <class V>
 TRACER_INLINE V expm1(V x) {
+    using K = Table<V>;
     // Below -60 the result is -1 and 2^-n would overflow further down.
-    const Reduced<V> e = reduce_by_ln2(clamp(x, -60.0, EXP_HIGH<V>));
-    const V inverse = power_of_two(Format<V>::ROUND - e.n());
-    const V result = scale(expm1_polynomial(e.r) + (1 - inverse), e.rounded);
+    const V bounded = clamp(x, -60.0, EXP_HIGH<V>);
+    const Reduced<V> e = reduce_by_ln2(bounded);
+    const V n = e.n();
+    const V inverse = power_of_two(Format<V>::ROUND - select(n < splat<V>(100), n, splat<V>(100)));
+    // Near n = 1 the two leading terms cancel, so what rounding took from r is put back.
+    const V lost = ((bounded - n * K::LN2_HI) - e.r) - n * K::LN2_LO;
+    const V leading = (1 - inverse) + e.r;
+    const V result = scale(leading + (e.r * e.r * polynomial(e.r, K::EXP) + lost), e.rounded);
     return with_sign(result, select(x == x, sign_of(x), V{}));
 }
 
@@ -160,7 +176,7 @@ TRACER_INLINE V log_join(Split<V> x, V correction) {
 template <class V, class F>
 TRACER_INLINE V log_with_specials(V x, F normal) {
     const V smallest = splat<V>(Format<V>::SMALLEST_NORMAL);
-    const Int<V> ordinary = (x >= smallest) & (x < splat<V>(INFINITE<V>));
+    const Int<V> ordinary = (x >= smallest) & is_finite(x);
     if (__builtin_expect(!any(~ordinary), 1)) {
         return normal(x, V{});
     }
@@ -216,23 +232,33 @@ TRACER_INLINE V log10(V x) {
     });
 }
 
+// 1 + x = 2^k (1 + f) (1 + lost) for finite x > -1; `lost` is what rounding 1 + x took away.
+template <class V>
+struct SplitSum {
+    Split<V> parts;
+    V lost;
+};
+
+template <class V>
+TRACER_INLINE SplitSum<V> split_one_plus(V x) {
+    const V u = 1 + x;
+    const Int<V> small = (x > splat<V>(-0.2928932)) & (x < splat<V>(0.4142135));
+    const V lost = select(x < splat<V>(1), x - (u - 1), 1 - (u - x)) / u;
+    const Split<V> parts = split(u);
+    return {{select(small, V{}, parts.k), select(small, x, parts.f)}, select(small, V{}, lost)};
+}
+
 // log(1 + x) for finite x > -1, without the sign of a zero.
 template <class V>
 TRACER_INLINE V log1p_finite(V x) {
-    const V u = 1 + x;
-    const Int<V> small = (x > splat<V>(-0.2928932)) & (x < splat<V>(0.4142135));
-    Split<V> parts = split(u);
-    // What rounding 1 + x lost, relative to u.
-    const V lost = select(x < splat<V>(1), x - (u - 1), 1 - (u - x)) / u;
-    parts.k = select(small, V{}, parts.k);
-    parts.f = select(small, x, parts.f);
-    return log_join(parts, select(small, V{}, lost));
+    const SplitSum<V> sum = split_one_plus(x);
+    return log_join(sum.parts, sum.lost);
 }
 
 template <class V>
 TRACER_INLINE V log1p(V x) {
     const V result = with_sign(log1p_finite(x), sign_of(x));
-    const Int<V> ordinary = (x > splat<V>(-1)) & (x < splat<V>(INFINITE<V>));
+    const Int<V> ordinary = (x > splat<V>(-1)) & is_finite(x);
     if (__builtin_expect(!any(~ordinary), 1)) {
         return result;
     }
@@ -250,7 +276,10 @@ TRACER_INLINE V logaddexp(V a, V b) {
 
 template <class V>
 TRACER_INLINE V logaddexp2(V a, V b) {
-    const V sum = larger(a, b) + log1p_finite(exp2(-magnitude(a - b))) * splat<V>(1.4426950408889634);
+    using K = Table<V>;
+    const SplitSum<V> parts = split_one_plus(exp2(-magnitude(a - b)));
+    const V lost = parts.lost * K::LOG2E_HI;
+    const V sum = larger(a, b) + log_in_base(parts.parts.f, K::LOG2E_HI, K::LOG2E_LO, parts.parts.k, lost);
     return select(a == b, a + 1, select((a == a) & (b == b), sum, a + b));
 }
 
@@ -261,8 +290,11 @@ TRACER_INLINE V softplus(V x) {
 
 template <class V>
 TRACER_INLINE V sigmoid(V x) {
+    // Of sigmoid(-|x|) = e - e q and sigmoid(|x|) = 1 - q; unlike e / (1 + e), the first rounds once for small e.
     const V e = exp(-magnitude(x));
-    return select(x < V{}, e, splat<V>(1)) / (1 + e);
+    const V q = e / (1 + e);
+    const V leading = select(x < V{}, e, splat<V>(1));
+    return leading - leading * q;
 }
 
 template <class V>

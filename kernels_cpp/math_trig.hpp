@@ -6,16 +6,27 @@
 namespace tracer {
 namespace TRACER_ISA {
 
-// x = n pi/2 + r with |r| <= pi/4; the low two bits of `rounded` are n modulo 4.
+// x = n pi/2 + r + lo with |r| <= pi/4; the low two bits of `rounded` are n modulo 4.
 template <class V>
-TRACER_INLINE Reduced<V> reduce_by_half_pi(V x) {
+struct Quadrant {
+    V rounded, r, lo;
+};
+
+template <class V>
+TRACER_INLINE Quadrant<V> reduce_by_half_pi(V x) {
+    const auto& part = Table<V>::HALF_PI;
     const V rounded = x * splat<V>(0.6366197723675814) + Format<V>::ROUND;
     const V n = rounded - Format<V>::ROUND;
-    V r = x;
-    for (const Scalar<V> part : Table<V>::HALF_PI) {
-        r = fma(-n, splat<V>(part), r);
+    const V first = fma(-n, splat<V>(part[0]), x);  // exact
+    const V second = fma(-n, splat<V>(part[1]), first);
+    if constexpr (sizeof(Scalar<V>) == 4) {
+        return {rounded, fma(-n, splat<V>(part[2]), second), V{}};
+    } else {
+        const V lost = fma(-n, splat<V>(part[1]), first - second);
+        const V rest = fma(-n, splat<V>(part[3]), fma(-n, splat<V>(part[2]), lost));
+        const V r = second + rest;
+        return {rounded, r, (second - r) + rest};
     }
-    return {rounded, r};
 }
 
 // Beyond this the products n * HALF_PI[i] are no longer exact enough.
@@ -24,11 +35,12 @@ constexpr double REDUCTION_LIMIT = sizeof(Scalar<V>) == 8 ? 1.0e6 : 1.0e5;
 
 // sin(r + quarter_turns pi/2).
 template <class V>
-TRACER_INLINE V sine_polynomial(Reduced<V> x, int quarter_turns) {
+TRACER_INLINE V sine_polynomial(Quadrant<V> x, int quarter_turns) {
     const Int<V> quadrant = bits_as<Int<V>>(x.rounded) + quarter_turns;
     const V z = x.r * x.r;
-    const V sine = x.r + x.r * z * polynomial(z, Table<V>::SIN);
-    const V cosine = 1 - (splat<V>(0.5) * z - z * z * polynomial(z, Table<V>::COS));
+    const V half = splat<V>(0.5) * z;
+    const V sine = x.r + (x.r * z * polynomial(z, Table<V>::SIN) + x.lo * (1 - half));
+    const V cosine = 1 - (half - (z * z * polynomial(z, Table<V>::COS) - x.r * x.lo));
     const V value = select((quadrant & 1) == 0, sine, cosine);
     constexpr int TO_SIGN = static_cast<int>(sizeof(Scalar<V>) * 8 - 2);
     return flip_sign(value, bits_as<V>(bits_as<Unsigned<V>>(quadrant & 2) << TO_SIGN));
@@ -62,9 +74,10 @@ TRACER_INLINE V cos(V x) {
 }
 
 template <class V>
-TRACER_INLINE V tangent_polynomial(Reduced<V> x) {
+TRACER_INLINE V tangent_polynomial(Quadrant<V> x) {
     const V z = x.r * x.r;
-    const V tangent = x.r + x.r * z * polynomial(z, Table<V>::TAN);
+    const V slope = 1 + z * (1 + z * splat<V>(2.0 / 3));
+    const V tangent = x.r + (x.r * z * polynomial(z, Table<V>::TAN) + x.lo * slope);
     return select((bits_as<Int<V>>(x.rounded) & 1) == 0, tangent, -1 / tangent);
 }
 
@@ -82,8 +95,8 @@ TRACER_INLINE V first_quadrant_angle(V y, V x) {
     const Int<V> steep = y > x;
     V low = select(steep, x, y);
     V high = select(steep, y, x);
-    // Past tan(pi/8), turn by pi/4.
-    const Int<V> turned = low > high * splat<V>(0.41421356237309503);
+    // Turns by pi/4 only where the result is then above 1/2, so that the rounding of t weighs little.
+    const Int<V> turned = low > high * splat<V>(0.6);
     const V t = select(turned, low - high, low) / select(turned, low + high, high);
     const V z = t * t;
     const V angle = t + t * z * polynomial(z, Table<V>::ARCTAN);
@@ -108,7 +121,7 @@ template <class V>
 TRACER_INLINE V arctan2(V y, V x) {
     V up = magnitude(y);
     V right = magnitude(x);
-    const Int<V> both_infinite = (up == INFINITE<V>)&(right == INFINITE<V>);
+    const Int<V> both_infinite = is_infinite(up) & is_infinite(right);
     const Int<V> origin = (up == V{}) & (right == V{});
     up = select(both_infinite, splat<V>(1), up);
     right = select(both_infinite | origin, splat<V>(1), right);

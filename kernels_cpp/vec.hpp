@@ -222,19 +222,28 @@ __attribute__((noinline)) V patch_lanes(V result, V x, Mask mask, F f) {
     return result;
 }
 
+TRACER_INLINE f32v join(f32half low, f32half high) {
+#if defined(__AVX512F__)
+    return (f32v)_mm512_insertf32x8(_mm512_castps256_ps512((__m256)low), (__m256)high, 1);
+#elif defined(__AVX__)
+    return (f32v)_mm256_insertf128_ps(_mm256_castps128_ps256((__m128)low), (__m128)high, 1);
+#else
+    const f32half halves[2] = {low, high};
+    f32v result;
+    std::memcpy(&result, halves, sizeof(result));
+    return result;
+#endif
+}
+
 // Evaluates a float32 function in float64, for the few that need the precision.
 template <class F>
 TRACER_INLINE f32v in_double(f32v a, f32v b, F f) {
-    f32half a_half[2], b_half[2], result_half[2];
+    f32half a_half[2], b_half[2];
     std::memcpy(a_half, &a, sizeof(a));
     std::memcpy(b_half, &b, sizeof(b));
-    for (int i = 0; i < 2; ++i) {
-        const f64v wide = f(__builtin_convertvector(a_half[i], f64v), __builtin_convertvector(b_half[i], f64v));
-        result_half[i] = __builtin_convertvector(wide, f32half);
-    }
-    f32v result;
-    std::memcpy(&result, result_half, sizeof(result));
-    return result;
+    const f64v low = f(__builtin_convertvector(a_half[0], f64v), __builtin_convertvector(b_half[0], f64v));
+    const f64v high = f(__builtin_convertvector(a_half[1], f64v), __builtin_convertvector(b_half[1], f64v));
+    return join(__builtin_convertvector(low, f32half), __builtin_convertvector(high, f32half));
 }
 
 // Coefficients from the constant term up.

@@ -56,7 +56,7 @@ def test_writing_a_traced_value_into_a_real_array_is_an_error():
         out[0] = x[0]
         return out
 
-    fails(g, X)
+    fails(g, X, error=errors.ConcretizationError)
 
 
 def test_a_leaked_value_names_the_function():
@@ -119,7 +119,7 @@ def test_an_index_out_of_bounds_at_run_time_is_an_index_error_that_names_the_lin
 
 
 def test_unsupported_dtypes():
-    with pytest.raises(TypeError, match=r"float16.*HINT"):
+    with pytest.raises(TypeError, match=r"(?s)float16.*HINT"):
         tracer.compile(lambda x: x)(np.ones(2, np.float16))
     with pytest.raises(TypeError, match="HINT"):
         tracer.compile(lambda x: x)(np.array(["a"]))
@@ -131,7 +131,7 @@ def test_an_unhashable_argument():
 
 
 def test_costs_that_cannot_be_differentiated():
-    with pytest.raises(errors.NotDifferentiableError, match=r"scalar.*HINT"):
+    with pytest.raises(errors.NotDifferentiableError, match=r"(?s)scalar.*HINT"):
         tracer.grad(lambda x: x * 2)(X)
     with pytest.raises(errors.NotDifferentiableError, match="has_aux"):
         tracer.grad(lambda x: (x.sum(), x))(X)
@@ -152,7 +152,7 @@ def test_nan_is_found_where_it_was_made():
 
     with tracer.config.changed(check_nan=True):
         f(np.ones(3))
-        with pytest.raises(FloatingPointError, match=r"log.*test_errors|test_errors.*log") as caught:
+        with pytest.raises(FloatingPointError, match=r"(?s)log gave NaN.*test_errors") as caught:
             f(-np.ones(3))
         assert "float64" in str(caught.value)
     assert np.isnan(f(-np.ones(3)))
@@ -163,10 +163,10 @@ def test_nan_in_the_derivative_blames_the_forward_line():
 
     @tracer.compile(updates=tracer.optim.sgd(0.1))
     def cost(x):
-        return np.sum(np.sqrt(w * w) * x)
+        return np.sum(np.sqrt(w) * x)
 
     with tracer.config.changed(check_nan=True), pytest.raises(FloatingPointError, match="derivative"):
-        cost(np.ones(3))
+        cost(np.zeros(3))
     np.testing.assert_array_equal(w.get_value(), np.zeros(3))
 
 

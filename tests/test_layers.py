@@ -18,10 +18,22 @@ FLOORS = (
     ("rewrite",),
     ("lower",),
     ("run",),
-    ("pipeline", "compiled", "derivatives", "api", "function", "tensor", "optim", "random", "testing", "__init__"),
+    (
+        "pipeline",
+        "compiled",
+        "checking",
+        "derivatives",
+        "api",
+        "function",
+        "tensor",
+        "optim",
+        "random",
+        "testing",
+        "__init__",
+    ),
 )
 FILE_LINES = 600
-FUNCTION_LINES = 60
+FUNCTION_LINES = 60  # without its docstring
 
 EXTENSION = "tracer._kernels"
 
@@ -118,6 +130,13 @@ def python_files() -> list[Path]:
     return [ROOT / "setup.py", *(path for folder in folders for path in sorted((ROOT / folder).rglob("*.py")))]
 
 
+def code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines from `def` to the end, less those of the docstring."""
+    docstring = function.body[0] if ast.get_docstring(function, clean=False) is not None else None
+    less = docstring.end_lineno - docstring.lineno + 1 if docstring else 0
+    return function.end_lineno - function.lineno + 1 - less
+
+
 def over_budget() -> set[str]:
     """Files and functions over their budget, as they are named in WAIVERS."""
     found = set()
@@ -128,9 +147,8 @@ def over_budget() -> set[str]:
             found.add(name)
         if path.suffix == ".py":
             for node in ast.walk(parse(path)):
-                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                    if node.end_lineno - node.lineno + 1 > FUNCTION_LINES:
-                        found.add(f"{name}::{node.name}")
+                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and code_lines(node) > FUNCTION_LINES:
+                    found.add(f"{name}::{node.name}")
     return found
 
 
@@ -155,7 +173,8 @@ def test_ops_do_not_import_each_other():
 
 
 def test_no_import_cycle():
-    assert not find_cycle(GRAPH)
+    cycle = find_cycle(GRAPH)
+    assert not cycle, " -> ".join(cycle)
 
 
 def test_cycle_finder_finds_cycles():

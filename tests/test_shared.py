@@ -117,7 +117,7 @@ RULES = {
     "nesterov": lambda: tracer.optim.momentum(0.02, nesterov=True),
     "adagrad": lambda: tracer.optim.adagrad(0.5),
     "rmsprop": lambda: tracer.optim.rmsprop(0.05),
-    "adadelta": lambda: tracer.optim.adadelta(20.0),
+    "adadelta": lambda: tracer.optim.adadelta(5.0),
     "adam": lambda: tracer.optim.adam(0.1),
     "adamw": lambda: tracer.optim.adam(0.1, weight_decay=0.001),
 }

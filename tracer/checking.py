@@ -25,7 +25,7 @@ class Checked(Compiled):
     a stabilising rewrite was at work, and that counts as agreement.
     """
 
-    def _add_fast_path(self, plan: Plan, leaves: Leaves, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+    def _add_fast_path(self, plan: Plan, leaves: Leaves, kwargs: dict[str, Any]) -> None:
         """Checked functions always take the slow path."""
 
     def _run(self, plan: Plan, leaves: Leaves) -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 
 from tracer import errors
 from tracer.config import config
-from tracer.pipeline import Finish, Plan, as_input, entry_of, trace_function
+from tracer.pipeline import Finish, Plan, as_input, entry_of, explain, trace_function
 from tracer.run.cpu import Dispatcher
 from tracer.tracing import trace
 from tracer.tracing.proxy import Proxy, has_proxy
@@ -50,6 +50,7 @@ class Leaves(NamedTuple):
     is_array: list[bool]
     key: tuple[Any, ...]
     names: list[str]
+    originals: list[Any]
 
     @property
     def arrays(self) -> list[np.ndarray[Any, Any]]:
@@ -62,6 +63,10 @@ class Compiled(Dispatcher):
     Made by `tracer.compile`. Calling it while another function is traced makes it part of that trace.
     """
 
+    def __new__(cls, *_: Any, **__: Any) -> Compiled:
+        self = super().__new__(cls, lambda *args, **kwargs: self._slow_call(*args, **kwargs))
+        return self
+
     def __init__(
         self,
         function: Callable[..., Any],
@@ -71,8 +76,7 @@ class Compiled(Dispatcher):
         finish: Finish | None = None,
         traced_floats: Sequence[int] = (),
     ) -> None:
-        super().__init__(self._slow_call)
-        functools.update_wrapper(self, function)
+        functools.update_wrapper(self, function, updated=())
         self.function = function
         self.name = name or getattr(function, "__qualname__", type(function).__name__)
         self._backend = backend
@@ -99,7 +103,7 @@ class Compiled(Dispatcher):
     def plan(self, *args: Any, **kwargs: Any) -> Plan:
         """Return the plan for these arguments, compiling it if need be, without running it."""
         leaves = self._flatten(args, kwargs)
-        return self._find(leaves) or self._compile(leaves, args, kwargs)
+        return self._find(leaves) or self._compile(leaves, kwargs)
 
     def __repr__(self) -> str:
         return f"<tracer.compile of {self.name}>"
@@ -110,12 +114,12 @@ class Compiled(Dispatcher):
         if trace.current() is not None or has_proxy(flatten((args, kwargs))[0]):
             return self.inline(*args, **kwargs)
         leaves = self._flatten(args, kwargs)
-        plan = self._find(leaves) or self._compile(leaves, args, kwargs)
+        plan = self._find(leaves) or self._compile(leaves, kwargs)
         self._slow_calls += 1
         return self._run(plan, leaves)
 
     def _run(self, plan: Plan, leaves: Leaves) -> Any:
-        return plan.run(leaves.arrays)
+        return plan.run(leaves.arrays, leaves.originals)
 
     def inline(self, *args: Any, **kwargs: Any) -> Any:
         """Run as part of the trace that is on."""
@@ -131,7 +135,7 @@ class Compiled(Dispatcher):
                 return plan
         return None
 
-    def _compile(self, leaves: Leaves, args: Sequence[Any], kwargs: dict[str, Any]) -> Plan:
+    def _compile(self, leaves: Leaves, kwargs: dict[str, Any]) -> Plan:
         self._note_reason(leaves)
         traced = trace_function(
             self.function,
@@ -149,7 +153,7 @@ class Compiled(Dispatcher):
         kept.append(plan)
         self._last_leaves = leaves
         if plan.executable.native is not None:
-            self._add_fast_path(plan, leaves, args, kwargs)
+            self._add_fast_path(plan, leaves, kwargs)
         return plan
 
     # --- signatures ----------------------------------------------------------------------------------------------
@@ -159,16 +163,17 @@ class Compiled(Dispatcher):
         names = self._leaf_names(structure, args)
         floats = self._float_leaves(structure)
         key: list[Any] = [structure, self._backend or config.backend, config.check_nan]
-        is_array = []
+        is_array, originals = [], []
         for position, value in enumerate(values):
             if _is_array_like(value) or (position in floats and type(value) in (float, complex)):
                 values[position] = array = as_input(value, names[position])
                 key.append(entry_of(array))
                 is_array.append(True)
+                originals.append(value)
             else:
                 key.append((type(value), self._static(value, names[position])))
                 is_array.append(False)
-        return Leaves(structure, values, is_array, tuple(key), names)
+        return Leaves(structure, values, is_array, tuple(key), names, originals)
 
     def _float_leaves(self, structure: Structure) -> set[int]:
         """Leaves of the arguments that are differentiated: Python floats among them are traced, not static."""
@@ -181,6 +186,8 @@ class Compiled(Dispatcher):
         return positions
 
     def _static(self, value: Any, name: str) -> Any:
+        if type(value) in (float, complex):
+            return repr(value)  # tells -0.0 from 0.0, and nan is itself
         try:
             hash(value)
         except TypeError:
@@ -220,18 +227,17 @@ class Compiled(Dispatcher):
 
     # --- the fast path -------------------------------------------------------------------------------------------
 
-    def _add_fast_path(self, plan: Plan, leaves: Leaves, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+    def _add_fast_path(self, plan: Plan, leaves: Leaves, kwargs: dict[str, Any]) -> None:
         traced = plan.traced
         spec = _spec(leaves)
-        if spec is None:
+        if spec is None or config.check_nan:
             return
         count, split = traced.argument_count, traced.argument_count + len(traced.captured)
         entries = [("array", entry[0].num, entry[1], entry[2]) for entry in plan.entries]
         first = traced.result_count
         self.add(
-            spec[: len(args)],
+            spec,
             tuple(kwargs),
-            spec[len(args) :],
             plan.executable.native,
             list(traced.captured),
             entries[count:split],
@@ -239,16 +245,22 @@ class Compiled(Dispatcher):
             entries[split:],
             [(item.cell, first + number) for number, item in enumerate(traced.updated)],
             [(place, first + len(traced.updated) + number) for number, place in enumerate(traced.written)],
-            [tuple(guard[:4]) for guard in traced.guards],
+            [*_setting_guards(), *(tuple(guard[:4]) for guard in traced.guards)],
             _output_tree(plan),
             None,
-            None,
+            explain,
             plan,
         )
 
 
+def _setting_guards() -> list[tuple[str, Any, str, Any]]:
+    """Guards on the settings that a plan was made under, and on no trace being on: then a call is traced, not run."""
+    settings = vars(config)
+    guards = [("dict", settings, name, settings[name]) for name in ("check_nan", "backend")]
+    return [*guards, ("dict", trace.RUNNING, "traces", 0)]
+
+
 _MANY_PLANS = (8, 32, 128, 512)
-_ARRAY_KINDS = "biufcmMOSUV"
 
 
 class _Identity:
@@ -290,7 +302,7 @@ def _difference(before: Leaves, now: Leaves) -> str:
 
 def _signature_text(entry: Any) -> str:
     if isinstance(entry[0], type):
-        return f"the static {entry[0].__name__} {entry[1]!r}"
+        return f"the static {entry[0].__name__} {entry[1]}"
     return f"{entry[0]}{list(entry[1])} with strides {entry[2]}"
 
 

@@ -49,6 +49,24 @@ def user_line() -> Line | None:
     return None
 
 
+def raised_at(error: BaseException) -> Line | None:
+    """The innermost line of an exception's traceback that is neither this package's nor NumPy's."""
+    found = None
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if not _is_skipped(code.co_filename):
+            found = Line(code.co_filename, trace.tb_lineno, code.co_name)
+        trace = trace.tb_next
+    return found
+
+
+def defined_at(function: Any) -> Line | None:
+    """Where a function is defined."""
+    code = getattr(function, "__code__", None)
+    return Line(code.co_filename, code.co_firstlineno, code.co_name) if code is not None else None
+
+
 class TracerError(Exception):
     """Base of the errors that this package raises for its own reasons (not NumPy's)."""
 
@@ -58,7 +76,15 @@ class TraceError(TracerError, TypeError):
 
 
 class ConcretizationError(TraceError):
-    """A traced value was used where Python needs a number: `float(x)`, `if x:`, `range(x)`, `np.asarray(x)`."""
+    """A traced value was used where Python needs a number: `float(x)`, `if x:`, `range(x)`, `np.asarray(x)`.
+
+    Attributes
+    ----------
+    line : Line or None
+        Where in the user's code.
+    """
+
+    line: Line | None = None
 
 
 class LeakedValueError(TraceError):

@@ -92,7 +92,7 @@ def trace_function(
             surroundings.add_object(leaf)
     arguments: list[tuple[int, Proxy, Node]] = []
     values: list[Any] = []
-    with trace.tracing(active), capture.random_watch(name, surroundings.generators):
+    with trace.tracing(active), capture.random_watch(function, name, surroundings.generators):
         for position, (leaf, traced) in enumerate(zip(leaves, is_array, strict=True)):
             if traced:
                 node = input_node(type_of(leaf), names[position])
@@ -102,10 +102,21 @@ def trace_function(
             else:
                 values.append(leaf)
         args, kwargs = unflatten(structure, values)
-        result = function(*args, **kwargs)
+        result = _call(function, args, kwargs, active)
         if finish is not None:
             finish(result, active)
         return _collect(name, active, arguments, result, surroundings.held_guards())
+
+
+def _call(function: Callable[..., Any], args: Any, kwargs: Any, active: trace.Trace) -> Any:
+    """Call the user's function; an escape that NumPy turned into an error of its own is raised as what it was."""
+    try:
+        return function(*args, **kwargs)
+    except (TypeError, ValueError) as error:
+        escape = active.escape
+        if escape is None or escape is error or escape.line != errors.raised_at(error):
+            raise
+        raise escape from None
 
 
 def _collect(
@@ -192,33 +203,47 @@ class Plan:
             guard.holds() for guard in traced.guards
         )
 
-    def run(self, arguments: Sequence[np.ndarray[Any, Any]]) -> Any:
-        """Run on array arguments: compute everything, check it, and only then let effects happen."""
+    def run(self, arguments: Sequence[np.ndarray[Any, Any]], originals: Sequence[Any]) -> Any:
+        """Run on array arguments: compute everything, check it, and only then let effects happen.
+
+        `originals` are the caller's own objects, which `arguments` may be aligned copies of.
+        """
         traced = self.traced
         inputs = [*arguments, *traced.captured, *(item.cell[0] for item in traced.shared)]
-        outputs = self.executable.run(inputs)
+        try:
+            outputs = self.executable.run(inputs)
+        except Exception as error:
+            explain(error, self)
+            raise
         self.check(inputs, outputs)
         count = traced.result_count
         for variable, value in zip(traced.updated, outputs[count:], strict=False):
             variable.cell[0] = value
         for position, value in zip(traced.written, outputs[count + len(traced.updated) :], strict=True):
-            np.copyto(arguments[position], value)
-        return self.assemble(arguments, outputs)
+            np.copyto(originals[position], value)
+        return self.assemble(originals, outputs)
 
     def check(self, inputs: Sequence[np.ndarray[Any, Any]], outputs: Sequence[np.ndarray[Any, Any]]) -> None:
         """Raise FloatingPointError if a NaN was made and `config.check_nan` asks for it."""
         if config.check_nan and any(item.dtype.kind in "fc" and np.isnan(item).any() for item in outputs):
             backend.find_nan(self.graph, inputs, self.traced.name)
 
-    def assemble(self, arguments: Sequence[np.ndarray[Any, Any]], outputs: Sequence[np.ndarray[Any, Any]]) -> Any:
+    def assemble(self, originals: Sequence[Any], outputs: Sequence[np.ndarray[Any, Any]]) -> Any:
         """Rebuild the nested result."""
         leaves = []
         for kind, value in self.traced.results:
             if kind == "output":
-                leaves.append(outputs[value][()])
+                leaves.append(outputs[value] if outputs[value].ndim else outputs[value][()])
             else:
-                leaves.append(arguments[value] if kind == "argument" else value)
+                leaves.append(originals[value] if kind == "argument" else value)
         return unflatten(self.traced.structure, leaves)
+
+
+def explain(error: Exception, plan: Plan) -> None:
+    """Add the user's line, where the executor knows it, to an exception."""
+    line = getattr(error, "tracer_line", None)
+    if line:
+        error.add_note(f"  at {line}\n  in the compiled function {plan.traced.name!r}")
 
 
 Entry = tuple[np.dtype[Any], tuple[int, ...], tuple[int, ...]]
@@ -243,5 +268,5 @@ def as_input(value: Any, name: str) -> np.ndarray[Any, Any]:
     if not is_supported(array.dtype):
         raise TypeError(errors.message(errors.UNSUPPORTED_DTYPE, dtype=array.dtype, name=name, known=trace.KNOWN))
     if not array.flags.aligned or any(stride % array.itemsize for stride in array.strides):
-        array = np.ascontiguousarray(array)
+        array = array.copy(order="C")
     return array

@@ -10,7 +10,7 @@ from tracer.rewrite.canonical import CANONICAL
 from tracer.rewrite.driver import rewrite
 from tracer.rewrite.rule import ALL_AXES, Apply, NodeRule, Rule, Wildcard, is_number
 from tracer.rewrite.stabilise import STABILISE
-from tracer.tracing.proxy import unwrap
+from tracer.tracing.proxy import apply_op, unwrap
 
 LISTS = {"canonical": CANONICAL, "stabilise": STABILISE, "algebra": ALGEBRA}
 ALL = [pytest.param(rule, id=f"{name}: {rule.name}") for name, rules in LISTS.items() for rule in rules]
@@ -48,7 +48,7 @@ def instance(term, values):
         if value is ALL_AXES:
             value = tuple(range(inputs[0].ndim))
         params[name] = values[value.name] if isinstance(value, Wildcard) else value
-    return term.op(*inputs, **params)
+    return apply_op(term.op, inputs, params)
 
 
 def instantiate(rule, example):
@@ -64,8 +64,10 @@ def instantiate(rule, example):
 
 def single(example):
     """An example in single precision."""
+    if "dtype" in example:
+        return example
     return {
-        name: np.float32(value) if getattr(value, "dtype", None) == np.float64 else value
+        name: np.float32(value.clip(-1e15, 1e15)) if getattr(value, "dtype", None) == np.float64 else value
         for name, value in example.items()
     }
 
@@ -95,7 +97,7 @@ def test_graph_is_rewritten(rule, precision):
     assert new.outputs[0].type == graph.outputs[0].type
     verify(new)
     for node in new.nodes():
-        built = rule.apply(node) if rule.roots(node.op) else None
+        built = rule.apply(node) if node.inputs else None
         assert built is None or built is node, "the pattern is still there"
     tolerance = 1e-13 if graph.outputs[0].dtype == np.float64 else 2e-6
     np.testing.assert_allclose(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -89,14 +88,19 @@ class _LineScope(threading.local):
 _scope = _LineScope()
 
 
-@contextmanager
-def blame(line: Line | None) -> Iterator[None]:
+class blame:
     """Give the nodes made inside the `with` block this source line instead of the caller's."""
-    before, _scope.line = _scope.line, line
-    try:
-        yield
-    finally:
-        _scope.line = before
+
+    __slots__ = ("_before", "_line")
+
+    def __init__(self, line: Line | None) -> None:
+        self._line = line
+
+    def __enter__(self) -> None:
+        self._before, _scope.line = _scope.line, self._line
+
+    def __exit__(self, *_: object) -> None:
+        _scope.line = self._before
 
 
 def _new(op: Op, inputs: tuple[Node, ...], params: Mapping[str, Any], node_type: ArrayType) -> Node:

@@ -190,7 +190,7 @@ def elementwise(
     dtypes : callable
         Loop dtypes for operand dtypes; NumPy's own table if `function` is a ufunc.
     """
-    resolve = dtypes or (lambda operands: resolve_ufunc(function, operands))  # type: ignore[arg-type]
+    resolve = dtypes or (lambda operands: resolve_ufunc(function, operands))
 
     def rule(operands: tuple[Any, ...]) -> tuple[np.dtype[Any], ...]:
         return _supported(name, resolve(operands))

@@ -38,7 +38,7 @@ def recorder(*values: Any) -> Callable[..., Any] | None:
     for value in values:
         record = getattr(value, "__tracer_apply__", None)
         if record is not None:
-            return record  # type: ignore[no-any-return]
+            return record
     return None
 
 
@@ -97,16 +97,14 @@ def sum_to_shape(value: Any, shape: Shape) -> Any:
     if value.shape == shape:
         return value
     extra = len(value.shape) - len(shape)
-    spread = tuple(
-        axis + extra for axis, size in enumerate(shape) if size == 1 and value.shape[axis + extra] != 1
-    )
+    spread = tuple(axis + extra for axis, size in enumerate(shape) if size == 1 and value.shape[axis + extra] != 1)
     total = np.sum(value, axis=spread, keepdims=True) if spread else value
     return np.sum(total, axis=tuple(range(extra))) if extra else total
 
 
 def given(value: Any, default: Any) -> Any:
     """An optional argument, where NumPy passes its own mark for one that is missing."""
-    return default if value is np._NoValue else value  # type: ignore[attr-defined]
+    return default if value is np._NoValue else value
 
 
 def unsupported(function: str, argument: str, hint: str) -> NoReturn:

@@ -1,1 +1,1 @@
-"""Floor 6: from a graph to a program of fused loops and library calls."""
+"""Floor 6: from a graph to a program of fused loops, products and other instructions over planned memory."""

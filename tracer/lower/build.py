@@ -10,13 +10,27 @@ import numpy as np
 
 from tracer.graph.graph import Graph
 from tracer.graph.node import Node
-from tracer.lower.items import Ints, Item, Region, Source, Value, broadcast_strides
+from tracer.lower.items import (
+    Ints,
+    Item,
+    Region,
+    Source,
+    Value,
+    broadcast_strides,
+    squeezed,
+    squeezed_strides,
+    tidy_strides,
+)
 from tracer.types import contiguous_strides
 
 Layout = tuple[Ints, Ints]
 """Shape and strides, in elements, of an argument."""
 HasKernel = Callable[[str, np.dtype[Any], np.dtype[Any]], bool]
 
+LARGE_COPY = 2048
+"""Elements from which on it pays to copy only a part of an array, by several instructions."""
+LARGEST_PIECE = 64
+"""Maps that are looked at to see what a piece of an array is computed from."""
 BIJECTIONS = ("reshape", "transpose")
 """View ops that keep every element, so that a write can be moved from their result to their input."""
 
@@ -24,6 +38,33 @@ BIJECTIONS = ("reshape", "transpose")
 def assumed_kernel(kernel: str, dtype: np.dtype[Any], out: np.dtype[Any]) -> bool:
     """What is taken to have no kernel when no executor is asked."""
     return not (dtype.kind == "c" and kernel in ("power", "arctan2", "hypot", "cbrt", "logaddexp"))
+
+
+class Layer:
+    """Writes to windows of a source that do not meet, and what was written before them.
+
+    Attributes
+    ----------
+    box : tuple of (int, int)
+        First and last index of all windows, per axis.
+    after, items : list of Item
+        The layer before, and this one.
+    scalar : numpy scalar or None
+        What all elements hold before this layer, if that is known.
+    covered : int
+        Elements in all windows.
+    """
+
+    def __init__(self, box: tuple[tuple[int, int], ...], after: list[Item]) -> None:
+        self.box, self.after = box, after
+        self.items: list[Item] = []
+        self.covered = 0
+        self.scalar = after[0].operands[0].scalar if len(after) == 1 and after[0].stage < 0 else None
+
+    @property
+    def is_first(self) -> bool:
+        """Whether nothing but a fill with a scalar comes before."""
+        return not self.after or self.scalar is not None
 
 
 class Builder:
@@ -48,7 +89,7 @@ class Builder:
         self.constants: list[Source] = []
         self.arrays: list[np.ndarray[Any, Any]] = []
         self.candidates: list[tuple[Source, Source, Item]] = []
-        self.boxes: dict[Source, tuple[tuple[int, int], ...]] = {}
+        self.layers: dict[Source, Layer] = {}
         self.order = graph.nodes()
         self.uses: dict[Node, int] = dict.fromkeys(self.order, 0)
         for node in self.order:
@@ -89,7 +130,7 @@ class Builder:
     def leaf(self, node: Node) -> None:
         if node.is_constant:
             array = node.value
-            self.values[node] = Value(None, 0, (), array.reshape(())[()]) if array.size == 1 else self.constant(array)
+            self.values[node] = Value(None, 0, (), array.flat[0]) if array.size == 1 else self.constant(array)
         elif node not in self.values:
             raise ValueError(f"{node!r} is used but is not an input of the graph")
 
@@ -106,16 +147,18 @@ class Builder:
         if value.source is None:
             self.values[node] = value
             return
-        shape = inner.type.known_shape
-        moved = node.op.layout(shape, value.strides, value.offset, **node.params)  # type: ignore[misc]
+        shape, new = inner.type.known_shape, node.type.known_shape
+        moved = node.op.layout(shape, value.strides, value.offset, **node.params) if 0 not in new else ((), 0)  # type: ignore[misc]
         if moved is None:
             source = self.source(node)
-            self.write(node, source, value, shape, 0, contiguous_strides(shape), after=[])
+            self.write(node, source, self.operand(inner, shape), shape, 0, contiguous_strides(shape), after=[])
             self.values[node] = source.value
-        elif shape == node.type.shape and moved[1] == value.offset and tuple(moved[0]) == value.strides:
+            return
+        strides, offset = tidy_strides(new, moved[0]), moved[1]
+        if shape == new and (offset, strides) == (value.offset, value.strides):
             self.same(node, inner)
         else:
-            self.values[node] = Value(value.source, moved[1], tuple(moved[0]))
+            self.values[node] = Value(value.source, offset, strides)
 
     def same(self, node: Node, other: Node) -> None:
         """A node is the very value of another one; whoever uses either uses both."""
@@ -139,7 +182,7 @@ class Builder:
             maker = None
             if source is not None and source.kind == "computed":
                 makers = source.makers
-                if fusable and operand is source.value and makers and makers[0].kind == "map":
+                if fusable and operand is source.flat and makers and makers[0].kind == "map":
                     maker = makers[0] if makers[0].domain == domain and len(makers) == 1 else None
                 ready = source.stage
                 if maker is None:
@@ -161,20 +204,28 @@ class Builder:
         target.stage = max(target.stage, stage)
         return item
 
-    def operand(self, node: Node, domain: Ints) -> Value:
-        """A node's value over a domain that it broadcasts to."""
+    def operand(self, node: Node, shape: Ints) -> Value:
+        """A node's value for an item over a shape that it broadcasts to: without axes of size 1."""
         value = self.values[node]
-        shape = node.type.shape
-        if value.source is None or shape == domain:
+        source = value.source
+        if source is None:
             return value
-        return Value(value.source, value.offset, broadcast_strides(shape, value.strides, domain))  # type: ignore[arg-type]
+        own: Any = node.type.shape
+        if value is source.value and own == shape:
+            return source.flat
+        strides = value.strides if own == shape else broadcast_strides(own, value.strides, shape)
+        strides = squeezed_strides(shape, strides)
+        flat = source.flat
+        same = value.offset == 0 and strides == flat.strides and source.kind == "computed"
+        return flat if same and squeezed(shape) == squeezed(source.shape) else Value(source, value.offset, strides)
 
-    def in_memory(self, node: Node, domain: Ints) -> Value:
-        """As `operand`, with a scalar put into a constant."""
-        value = self.operand(node, domain)
-        if value.scalar is None:
-            return value
-        return Value(self.constant(np.array(value.scalar)).source, 0, (0,) * len(domain))
+    def in_memory(self, node: Node, shape: Ints) -> Value:
+        """A node's value for an opaque item, with all axes, over a shape that it broadcasts to."""
+        value = self.values[node]
+        own: Any = node.type.shape
+        if value.source is None:
+            return Value(self.constant(np.array(value.scalar)).source, 0, (0,) * len(shape))
+        return value if own == shape else value._replace(strides=broadcast_strides(own, value.strides, shape))
 
     # --- families ---
 
@@ -194,10 +245,10 @@ class Builder:
             return self.call(node)
         if kernel == "add" and self.accumulate(node):
             return None
-        domain = node.type.known_shape
+        shape = node.type.known_shape
         source = self.source(node)
-        operands = tuple([self.operand(item, domain) for item in inputs])
-        source.makers.append(self.add(Item("map", node, domain, operands, source)))
+        operands = tuple([self.operand(item, shape) for item in inputs])
+        source.makers.append(self.add(Item("map", node, squeezed(shape), operands, source)))
         self.values[node] = source.value
         return None
 
@@ -222,7 +273,7 @@ class Builder:
             new.accumulate = True
             new.after = source.makers
             source.makers = [self.add(new)]
-            self.boxes.pop(source, None)
+            self.layers.pop(source, None)
             self.values[node] = value
             return True
         return False
@@ -235,9 +286,8 @@ class Builder:
             return self.call(node)
         source = self.source(node)
         source.stored = True
-        source.makers.append(
-            self.add(Item("reduce", node, inner.type.known_shape, (self.values[inner],), source)),
-        )
+        shape = inner.type.known_shape
+        source.makers.append(self.add(Item("reduce", node, squeezed(shape), (self.operand(inner, shape),), source)))
         self.values[node] = source.value
         return None
 
@@ -266,7 +316,7 @@ class Builder:
         item.after = list(after)
         source.stored = True
         source.makers = [self.add(item)]
-        self.boxes.pop(source, None)
+        self.layers.pop(source, None)
         self.values[node] = source.value
 
     def scatter(self, node: Node) -> None:
@@ -279,7 +329,14 @@ class Builder:
     def assemble(self, node: Node) -> None:
         fill, regions = node.op.regions([item.type for item in node.inputs], **node.params)  # type: ignore[misc]
         if isinstance(fill, tuple):
-            source = self.continued(node, node.inputs[fill[1]])
+            base = node.inputs[fill[1]]
+            position, index, accumulate = regions[0]
+            region = Region(tuple(index))
+            if not accumulate and len(regions) == 1 and self.is_mostly_new(base, node.inputs[position], region):
+                source = self.source(node)
+                self.copy_around(node, source, base, region)
+            else:
+                source = self.continued(node, base)
         else:
             source = self.source(node)
             source.stored = True
@@ -290,7 +347,7 @@ class Builder:
             self.region(node, source, node.inputs[position], Region(tuple(index)), accumulate)
 
     def fill(self, node: Node, source: Source, scalar: np.generic) -> None:
-        item = Item("write", node, source.shape, (Value(None, 0, (), scalar),), source)
+        item = Item("write", node, squeezed(source.shape), (Value(None, 0, (), scalar),), source)
         source.makers = [self.add(item, stage=-1)]
 
     def continued(self, node: Node, base: Node) -> Source:
@@ -307,50 +364,107 @@ class Builder:
             assert value.scalar is not None
             self.fill(node, source, value.scalar)
             return source
-        copy = self.write(node, source, value, source.shape, 0, source.strides, after=[])
+        copy = self.write(node, source, self.operand(base, source.shape), source.shape, 0, source.strides, after=[])
         if value is old.value and old.is_computed:
             self.candidates.append((source, old, copy))
         return source
 
+    def is_mostly_new(self, base: Node, piece: Node, region: Region) -> bool:
+        """Whether to leave the base alone and copy only what is around a window that takes most of it.
+
+        That is so if the base could not be written in place: it is an argument, or the piece is computed point by
+        point from elements other than those it replaces.
+        """
+        value, size = self.values[base], base.type.size
+        old = value.source
+        unit = all(abs(step) == 1 for _, _, step in region.slices)
+        if old is None or not unit or size < LARGE_COPY or 2 * math.prod(region.shape) < size:
+            return False
+        if not old.is_computed:
+            return True
+        window = region.window(old.strides)
+        pending = [self.values[piece]]
+        for _ in range(LARGEST_PIECE):
+            if not pending:
+                break
+            source = pending.pop().source
+            for maker in source.makers if source is not None else ():
+                if maker.kind == "map" and maker.target is source:
+                    for operand in maker.operands:
+                        if operand.source is old and (operand.offset, operand.strides) != window:
+                            return True
+                    pending.extend(maker.operands)
+        return False
+
+    def copy_around(self, node: Node, source: Source, base: Node, region: Region) -> None:
+        """Copy all of a base but a window, slab by slab."""
+        value = self.values[base]
+        assert value.source is not None
+        inner, items = region.bounds(), []
+        for axis, (low, high) in enumerate(inner):
+            for start, stop in ((0, low), (high + 1, source.shape[axis])):
+                outer = ((0, size, 1) for size in source.shape[axis + 1 :])
+                slab = Region((*((a, b - a + 1, 1) for a, b in inner[:axis]), (start, stop - start, 1), *outer))
+                if 0 not in slab.shape:
+                    offset, strides = slab.window(value.strides)
+                    strides = squeezed_strides(slab.shape, strides)
+                    piece = Value(value.source, value.offset + offset, strides)
+                    items.append(self.write(node, source, piece, slab.shape, *slab.window(source.strides), after=[]))
+        source.stored = True
+        source.makers = items
+
     def region(self, node: Node, source: Source, piece: Node, region: Region, accumulate: bool) -> None:
-        """Write a piece into a window. Windows that cannot meet are one layer, whose writes may run in any order."""
+        """Write a piece into a window of a source."""
         if 0 in region.shape:
             return
-        box, bounds = self.boxes.get(source), region.bounds()
-        joins = box is not None and any(b[1] < a[0] or a[1] < b[0] for a, b in zip(box, bounds, strict=True))
-        fresh = not source.makers or (joins and not source.makers[0].after)
-        if box is not None and joins:
-            pairs = zip(box, bounds, strict=True)
-            self.boxes[source] = tuple((min(a[0], b[0]), max(a[1], b[1])) for a, b in pairs)
-            layer, after = source.makers, source.makers[0].after
-        else:
-            self.boxes[source] = bounds
-            layer, after = [], source.makers
+        layer = self.layer(source, region)
         offset, strides = region.window(source.strides)
         shape, alone = region.shape, False
         if piece.type.shape == shape:
             piece, offset, strides, alone = self.pulled_back(piece, offset, strides)
             shape = piece.type.known_shape
-        if fresh and alone and not accumulate and self.redirect(piece, source, offset, strides):
-            layer.extend(self.values[piece].source.makers)  # type: ignore[union-attr]
+        plain = not accumulate or layer.scalar == 0
+        if plain and alone and layer.is_first and self.redirect(piece, source, offset, strides):
+            maker = self.values[piece].source.makers[0]  # type: ignore[union-attr]
+            maker.after = layer.after
+            layer.items.append(maker)
         else:
             value = self.operand(piece, shape)
-            layer.append(self.write(node, source, value, shape, offset, strides, after, accumulate))
-        source.makers = layer
+            item = self.write(node, source, value, shape, offset, strides, layer.after)
+            if accumulate and layer.scalar is not None:
+                item.operands, item.direct = (value, Value(None, 0, (), layer.scalar)), (*item.direct, None)
+            else:
+                item.accumulate = accumulate
+            layer.items.append(item)
+        source.makers = layer.items
+        layer.covered += math.prod(region.shape)
+        if layer.is_first and layer.after and layer.covered == math.prod(source.shape):
+            layer.after[0].kind = "dead"
+            layer.after.clear()
+
+    def layer(self, source: Source, region: Region) -> Layer:
+        """The layer of writes that a window belongs to: windows of one layer cannot meet, so any order will do."""
+        bounds = region.bounds()
+        layer = self.layers.get(source)
+        if layer is not None and any(b[1] < a[0] or a[1] < b[0] for a, b in zip(layer.box, bounds, strict=True)):
+            pairs = zip(layer.box, bounds, strict=True)
+            layer.box = tuple((min(a[0], b[0]), max(a[1], b[1])) for a, b in pairs)
+        else:
+            layer = self.layers[source] = Layer(bounds, source.makers)
+        return layer
 
     def write(
         self,
         node: Node,
         source: Source,
         value: Value,
-        domain: Ints,
+        shape: Ints,
         offset: int,
         strides: Ints,
         after: list[Item],
-        accumulate: bool = False,
     ) -> Item:
-        item = Item("write", node, domain, (value,), source)
-        item.offset, item.strides, item.after, item.accumulate = offset, strides, after, accumulate
+        item = Item("write", node, squeezed(shape), (value,), source)
+        item.offset, item.strides, item.after = offset, squeezed_strides(shape, strides), after
         source.stored = True
         self.add(item)
         if not source.makers:
@@ -375,7 +489,7 @@ class Builder:
                 moved = node.op.layout(node.type.shape, strides, offset, shape=inner.type.shape)  # type: ignore[misc]
                 if moved is None:
                     return start
-                strides, offset = tuple(moved[0]), moved[1]
+                strides, offset = tidy_strides(inner.type.known_shape, moved[0]), moved[1]
             alone = alone and self.uses[node] == 1
             node = inner
         source = self.values[node].source
@@ -389,7 +503,8 @@ class Builder:
             return False
         if self.uses[node] != 1 or source.parent is not None or source.is_output or len(source.makers) != 1:
             return False
-        if source.base is not None or source.makers[0].kind not in ("opaque", "reduce") or source.makers[0].after:
+        maker = source.makers[0]
+        if maker.target is not source or maker.kind not in ("opaque", "reduce") or maker.after:
             return False
         source.parent = (target, offset, strides)
         target.stage = max(target.stage, source.stage)
@@ -413,7 +528,6 @@ class Builder:
         if alone and self.redirect(piece, target, offset, strides):
             target.makers = self.values[piece].source.makers  # type: ignore[union-attr]
         else:
-            domain = piece.type.known_shape
-            self.write(node, target, self.values[piece], domain, offset, strides, after=[])
+            shape = piece.type.known_shape
+            self.write(node, target, self.operand(piece, shape), shape, offset, strides, after=[])
         return target
-

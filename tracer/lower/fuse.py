@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 from tracer.lower.items import NEVER, Ints, Item, Source, Value
 
@@ -25,6 +26,10 @@ AGAIN_COST = 2
 """Cheap kernels in a row that are computed again rather than stored."""
 
 
+Window = tuple[Source, int, Ints]
+"""Elements of a source that are replaced in place: offset and strides."""
+
+
 def share_memory(candidates: Sequence[tuple[Source, Source, Item]]) -> None:
     """Let a source that starts as a copy of another take over its memory if all other readers can run before.
 
@@ -38,7 +43,7 @@ def share_memory(candidates: Sequence[tuple[Source, Source, Item]]) -> None:
         if not writers or copy in writers or base.is_output or base.parent or source.parent:
             continue
         first = min(item.stage for item in writers)
-        if base.replaced_at != NEVER or any(user.stage >= first for user in others):
+        if base.replaced_at != NEVER or not all(_reads_before(user, base, source, first) for user in others):
             continue
         copy.kind = "dead"
         base.users.remove(copy)
@@ -50,22 +55,41 @@ def share_memory(candidates: Sequence[tuple[Source, Source, Item]]) -> None:
             writer.after = after
 
 
+def _reads_before(user: Item, base: Source, successor: Source, stage: int) -> bool:
+    """Whether an item can read a source before its successor is written, or at that stage just what it replaces."""
+    last = user
+    while last.kind == "map" and len(last.target.users) == 1 and last.target.users[0].stage == user.stage:
+        last = last.target.users[0]
+    if user.stage < stage or user.stage > stage:
+        return user.stage < stage
+    window = (last.offset, last.strides)
+    reads = [(operand.offset, operand.strides) for operand in user.operands if operand.source is base]
+    return last.kind == "write" and last.target is successor and all(read == window for read in reads)
+
+
 def sink(items: Sequence[Item]) -> None:
     """Move a map to the stage where all its users are, unless more values would have to be stored for that.
 
     Users come after their operands, so whole chains move in one backward walk.
     """
     for item in items:
-        if item.kind != "dead":
-            for maker in set(item.direct):
-                if maker is not None and maker.stage != item.stage:
-                    maker.crossing += 1
+        for maker in set(item.direct):
+            if maker is not None and maker.stage != item.stage:
+                maker.crossing += 1
+    windows: dict[Item, Window | None] = {}
     for item in reversed(items):
+        if item.kind == "write" and item.target.base is not None:
+            windows[item] = (item.target.base, item.offset, item.strides)
         users = item.target.users
-        if item.kind != "map" or item.target.stored or not item.crossing:
+        if item.kind != "map" or item.target.stored or not users:
             continue
+        window = windows.get(users[0])
+        if window is not None and all(windows.get(user) == window for user in users):
+            windows[item] = window
         stage = users[0].stage
-        if stage == item.stage or any(user.stage != stage for user in users) or not _readable_at(item, stage):
+        if not item.crossing or stage == item.stage or any(user.stage != stage for user in users):
+            continue
+        if not _readable_at(item, stage, windows.get(item)):
             continue
         makers = {maker for maker in item.direct if maker is not None and maker.stage == item.stage}
         if sum(not (maker.target.stored or maker.crossing) for maker in makers) > 1:
@@ -76,9 +100,17 @@ def sink(items: Sequence[Item]) -> None:
         item.crossing = 0
 
 
-def _readable_at(item: Item, stage: int) -> bool:
-    """Whether the memory of all operands still holds them at a stage."""
-    return all(operand.source is None or operand.source.replaced_at > stage for operand in item.operands)
+def _readable_at(item: Item, stage: int, window: Window | None = None) -> bool:
+    """Whether the memory of all operands still holds them at a stage.
+
+    A loop that replaces the elements of a window may itself read them, point by point, before.
+    """
+    for operand in item.operands:
+        source = operand.source
+        if source is not None and source.replaced_at <= stage:
+            if source.replaced_at != stage or (source, operand.offset, operand.strides) != window:
+                return False
+    return True
 
 
 def form_groups(items: Sequence[Item]) -> list[list[Item]]:
@@ -91,9 +123,16 @@ def form_groups(items: Sequence[Item]) -> list[list[Item]]:
         else:
             together.setdefault((item.stage, item.domain), []).append(item)
     for (_, domain), members in together.items():
-        parts = _connected(members) if len(members) > 1 and math.prod(domain) > LARGE_DOMAIN else [members]
+        crowded = _crowded(members)
+        if len(members) > 1 and (crowded or math.prod(domain) > LARGE_DOMAIN):
+            parts = _connected(members)
+        else:
+            parts = [members]
         for part in parts:
-            groups.extend(part[start : start + LOOP_ITEMS] for start in range(0, len(part), LOOP_ITEMS))
+            late = [item for item in part if item in crowded][1:]
+            rest = [item for item in part if item not in late] if late else part
+            groups.extend(rest[start : start + LOOP_ITEMS] for start in range(0, len(rest), LOOP_ITEMS))
+            groups.extend([item] for item in late)
     for number, members in enumerate(groups):
         for item in members:
             item.group = number
@@ -112,7 +151,7 @@ def _connected(members: list[Item]) -> list[list[Item]]:
 
     for item in members:
         own = find(item)
-        keys: list[object] = [item.target] if item.kind == "write" else []
+        keys: list[object] = []
         for operand, maker in zip(item.operands, item.direct, strict=True):
             if maker is not None and maker.stage == item.stage:
                 keys.append(maker)
@@ -124,6 +163,31 @@ def _connected(members: list[Item]) -> list[list[Item]]:
     for item in members:
         parts.setdefault(find(item), []).append(item)
     return list(parts.values())
+
+
+def _crowded(members: list[Item]) -> set[Item]:
+    """Writes to one source whose windows interleave in memory, which one loop may not have."""
+    windows: dict[Source, list[tuple[int, int, Item]]] = {}
+    for item in members:
+        parent = item.target.parent
+        if parent is not None:
+            target, offset, strides = parent
+            shape = item.target.shape
+        elif item.kind == "write":
+            target, offset, strides, shape = item.target, item.offset, item.strides, item.domain
+        else:
+            continue
+        reach = [(size - 1) * stride for size, stride in zip(shape, strides, strict=True)]
+        low = offset + sum(min(length, 0) for length in reach)
+        high = offset + sum(max(length, 0) for length in reach)
+        windows.setdefault(target, []).append((low, high, item))
+    crowded: set[Item] = set()
+    for spans in windows.values():
+        if len(spans) > 1:
+            spans.sort(key=lambda span: span[:2])
+            if any(before[1] >= after[0] for before, after in pairwise(spans)):
+                crowded.update(item for _, _, item in spans)
+    return crowded
 
 
 def _is_wide(operand: Value, domain: Ints) -> bool:
@@ -155,7 +219,7 @@ def _cost_again(item: Item, stage: int, loops: int) -> int:
     wide = set()
     for operand, maker in zip(item.operands, item.direct, strict=True):
         if maker is not None and not maker.target.stored:
-            if not maker.again:
+            if not maker.again or not _readable_at(maker, stage):
                 return 0
             cost += maker.again
         elif operand.source is not None and _is_wide(operand, item.domain):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,7 +35,9 @@ class Source:
     dtype, shape, strides :
         Of the array; a computed one is C-contiguous.
     value : Value
-        The whole of it. A reader that holds this very object reads all elements in order.
+        The whole of it; a node with this very value is the source itself and not a view of it.
+    flat : Value
+        The same over the shape without axes of size 1, as items see it.
     makers : list of Item
         The items that must have run before it may be read; those that write first are `after` of the later ones.
     users : list of Item
@@ -56,6 +59,7 @@ class Source:
     __slots__ = (
         "base",
         "dtype",
+        "flat",
         "index",
         "kind",
         "makers",
@@ -75,7 +79,9 @@ class Source:
     ) -> None:
         self.kind, self.dtype, self.shape, self.index = kind, dtype, shape, index
         self.strides = contiguous_strides(shape) if strides is None else strides
-        self.value = Value(self, 0, self.strides)
+        self.value = self.flat = Value(self, 0, self.strides)
+        if 1 in shape:
+            self.flat = Value(self, 0, squeezed_strides(shape, self.strides))
         self.makers: list[Item] = []
         self.users: list[Item] = []
         self.stage = -1
@@ -95,17 +101,17 @@ class Source:
 
 
 class Item:
-    """One piece of work, at every point of `domain`: a scalar operation, a reduction, a write, or an opaque instruction.
+    """One piece of work, at every point of `domain`: a scalar operation, a reduction, a write, or an instruction.
 
     Attributes
     ----------
     kind : {"map", "reduce", "write", "opaque"}
-        A map gives a register; a reduce folds its operand into `target`; a write stores its operand through the
-        window (offset, strides) of `target`, added to what is there if `accumulate`.
+        A map gives a register; a reduce folds its operand into `target`; a write stores its operand, or the sum of
+        two, through the window (offset, strides) of `target`, added to what is there if `accumulate`.
     node : Node
         The node that it computes, wholly or in part.
     domain : tuple of int
-        The shape of the loop it is part of.
+        The shape of the loop it is part of, without axes of size 1 (opaque: the shape of the node).
     operands : tuple of Value
         Over the domain (opaque: over shapes of their own).
     direct : tuple of (Item or None)
@@ -147,7 +153,7 @@ class Item:
     def __init__(self, kind: str, node: Node, domain: Ints, operands: tuple[Value, ...], target: Source) -> None:
         self.kind, self.node, self.domain, self.operands, self.target = kind, node, domain, operands, target
         self.offset = 0
-        self.strides: Ints = target.strides
+        self.strides: Ints = target.strides if kind == "opaque" else target.flat.strides
         self.direct: tuple[Item | None, ...] = ()
         self.accumulate = False
         self.after: list[Item] = []
@@ -164,20 +170,20 @@ class Item:
 class Region(NamedTuple):
     """A rectangular window on a source, (start, size, step) per axis."""
 
-    index: tuple[tuple[int, int, int], ...]
+    slices: tuple[tuple[int, int, int], ...]
 
     @property
     def shape(self) -> Ints:
-        return tuple(size for _, size, _ in self.index)
+        return tuple(size for _, size, _ in self.slices)
 
     def window(self, strides: Ints) -> tuple[int, Ints]:
         """Offset and strides of the window in memory of the given strides."""
-        offset = sum(start * stride for (start, _, _), stride in zip(self.index, strides, strict=True))
-        return offset, tuple(step * stride for (_, _, step), stride in zip(self.index, strides, strict=True))
+        offset = sum(start * stride for (start, _, _), stride in zip(self.slices, strides, strict=True))
+        return offset, tuple(step * stride for (_, _, step), stride in zip(self.slices, strides, strict=True))
 
     def bounds(self) -> tuple[tuple[int, int], ...]:
         """First and last index touched, per axis."""
-        ends = ((start, start + (size - 1) * step) for start, size, step in self.index)
+        ends = ((start, start + (size - 1) * step) for start, size, step in self.slices)
         return tuple((min(pair), max(pair)) for pair in ends)
 
 
@@ -186,3 +192,23 @@ def broadcast_strides(shape: Ints, strides: Ints, domain: Ints) -> Ints:
     missing = len(domain) - len(shape)
     pairs = zip(shape, strides, domain[missing:], strict=True)
     return (0,) * missing + tuple(0 if size == 1 and wanted != 1 else stride for size, stride, wanted in pairs)
+
+
+def squeezed(shape: Ints) -> Ints:
+    """A shape without axes of size 1."""
+    return tuple([size for size in shape if size != 1]) if 1 in shape else shape
+
+
+def squeezed_strides(shape: Ints, strides: Ints) -> Ints:
+    """Strides without those of axes of size 1."""
+    if 1 not in shape:
+        return strides
+    return tuple([stride for size, stride in zip(shape, strides, strict=True) if size != 1])
+
+
+def tidy_strides(shape: Ints, strides: Sequence[int]) -> Ints:
+    """Equivalent strides that are equal for equal windows: axes of size 1 may have any, empty arrays too."""
+    plain = contiguous_strides(shape)
+    if 0 in shape or all(size == 1 or one == other for size, one, other in zip(shape, strides, plain, strict=True)):
+        return plain
+    return tuple(0 if size == 1 else stride for size, stride in zip(shape, strides, strict=True))

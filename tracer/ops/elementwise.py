@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from tracer.graph.op import FUNCTIONS, Function, Op, declare, elementwise, method
+from tracer import errors
+from tracer.graph.op import FUNCTIONS, Function, Op, composite, declare, elementwise, method
 from tracer.graph.rules import is_traced, known
-from tracer.types import ArrayType, is_supported, promote, real_dtype, resolve_ufunc
+from tracer.types import DTYPES, ArrayType, is_supported, promote, real_dtype, resolve_ufunc
 
 _BOOL = np.dtype(bool)
-_FLOAT64 = np.dtype(np.float64)
 
 # --- arithmetic --------------------------------------------------------------------------------------------------
 
@@ -198,6 +198,7 @@ def _direction_jvp(tangents: Any, y: Any, x: Any) -> Any:
 _DIRECTION = elementwise(
     "complex_sign",
     lambda x: np.sign(x),
+    kernel="sign",
     dtypes=lambda operands: resolve_ufunc(np.sign, operands),
     vjp=(_direction_vjp,),
     jvp=_direction_jvp,
@@ -329,24 +330,16 @@ ASTYPE = declare(
 )
 
 
-def _astype(x: Any, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True, copy: bool = True) -> Any:
+def _astype(
+    x: Any, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True, copy: bool = True
+) -> Any:
     target = np.dtype(dtype)
     if not np.can_cast(x.dtype, target, casting):  # type: ignore[arg-type]
         raise TypeError(f"Cannot cast array data from {x.dtype!r} to {target!r} according to the rule {casting!r}")
     if not is_supported(target):
-        resolve_unsupported(target)
+        text = errors.message(errors.UNSUPPORTED_DTYPE, dtype=target, name="astype", known=", ".join(map(str, DTYPES)))
+        raise errors.TraceError(text)
     return x if target == x.dtype and not copy else ASTYPE(x, dtype=target)
-
-
-def resolve_unsupported(target: np.dtype[Any]) -> None:
-    """Raise the error of a dtype that cannot be traced."""
-    from tracer import errors
-    from tracer.types import DTYPES
-
-    text = errors.message(
-        errors.UNSUPPORTED_DTYPE, dtype=target, name="astype", known=", ".join(map(str, DTYPES))
-    )
-    raise errors.TraceError(text)
 
 
 method("astype")(_astype)
@@ -483,8 +476,6 @@ def _logic(ufunc: np.ufunc) -> None:
         ufunc.__name__,
         ufunc,
         kernel=ufunc.__name__,
-        # NumPy asks "is it not zero" of each operand, which is what a cast to bool does.
-        dtypes=lambda operands: (_BOOL,) * (len(operands) + 1),
         zero_derivative=True,
         commutative=ufunc.nin == 2,
         doc=f"{ufunc.__name__.replace('_', ' ').capitalize()} of truth values.",
@@ -497,7 +488,7 @@ _logic(np.logical_xor)
 _logic(np.logical_not)
 
 
-def _bits(ufunc: np.ufunc, symbol: str, precedence: int, commutative: bool = True) -> None:
+def _bits(ufunc: np.ufunc, symbol: str, precedence: int, commutative: bool = True, **fields: Any) -> None:
     elementwise(
         ufunc.__name__,
         ufunc,
@@ -507,32 +498,28 @@ def _bits(ufunc: np.ufunc, symbol: str, precedence: int, commutative: bool = Tru
         precedence=precedence,
         commutative=commutative,
         doc=f"a {symbol} b on bits.",
+        **fields,
     )
 
 
 _bits(np.bitwise_and, "&", 10)
 _bits(np.bitwise_or, "|", 8)
 _bits(np.bitwise_xor, "^", 9)
-_bits(np.left_shift, "<<", 11, commutative=False)
-_bits(np.right_shift, ">>", 11, commutative=False)
+_bits(np.left_shift, "<<", 11, commutative=False, domain=((0, 4), (0, 4)))
+_bits(np.right_shift, ">>", 11, commutative=False, domain=((-40, 40), (0, 4)))
 elementwise("invert", np.invert, kernel="invert", zero_derivative=True, symbol="~", precedence=14, doc="Bits inverted.")
 elementwise("bitwise_count", np.bitwise_count, zero_derivative=True, doc="Number of bits set in |x|.")
 elementwise("gcd", np.gcd, zero_derivative=True, doc="Greatest common divisor.")
 elementwise("lcm", np.lcm, zero_derivative=True, doc="Least common multiple.")
 
 
-def _float_test(ufunc: np.ufunc, doc: str) -> None:
-    def dtypes(operands: tuple[Any, ...]) -> tuple[np.dtype[Any], ...]:
-        loop = resolve_ufunc(ufunc, operands)
-        return (loop[0] if loop[0].kind in "fc" else _FLOAT64), loop[1]
-
-    elementwise(ufunc.__name__, ufunc, kernel=ufunc.__name__, dtypes=dtypes, zero_derivative=True, doc=doc)
-
-
-_float_test(np.isnan, "Whether an element is not a number.")
-_float_test(np.isfinite, "Whether an element is neither infinite nor NaN.")
-_float_test(np.isinf, "Whether an element is infinite.")
-elementwise("signbit", np.signbit, kernel="signbit", zero_derivative=True, doc="Whether the sign bit is set.")
+for _ufunc, _doc in (
+    (np.isnan, "Whether an element is not a number."),
+    (np.isfinite, "Whether an element is neither infinite nor NaN."),
+    (np.isinf, "Whether an element is infinite."),
+    (np.signbit, "Whether the sign bit is set."),
+):
+    elementwise(_ufunc.__name__, _ufunc, kernel=_ufunc.__name__, zero_derivative=True, doc=_doc)
 
 # --- rounding ----------------------------------------------------------------------------------------------------
 
@@ -559,5 +546,21 @@ elementwise(
     "ldexp",
     np.ldexp,
     deriv=(lambda y, x, n: np.exp2(n.astype(x.dtype)), None),
+    examples=((lambda x: np.ldexp(x, np.array([1, 2, -1, 0])), ((3, 4),)),),
     doc="x * 2 ** n.",
 )
+_MANTISSA = elementwise(
+    "mantissa",
+    lambda x: np.frexp(x)[0],
+    dtypes=lambda operands: resolve_ufunc(np.frexp, operands)[:2],
+    deriv=(lambda y, x: np.ldexp(np.ones_like(x), -_EXPONENT(x)),),
+    doc="x without its power of two.",
+)
+_EXPONENT: Op = elementwise(
+    "exponent",
+    lambda x: np.frexp(x)[1],
+    dtypes=lambda operands: resolve_ufunc(np.frexp, operands)[::2],
+    zero_derivative=True,
+    doc="The power of two in x.",
+)
+composite(np.frexp)(lambda x: (_MANTISSA(x), _EXPONENT(x)))

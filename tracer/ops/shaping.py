@@ -17,17 +17,19 @@ Index = tuple[tuple[int, int, int], ...]
 # --- reshape -----------------------------------------------------------------------------------------------------
 
 
-def _full_shape(old: Shape, shape: Shape) -> Shape:
+def _full_shape(old: Any, shape: Any) -> Any:
     """Replace the -1 of a new shape; raises NumPy's ValueError if the sizes do not fit."""
     if None in old:
         return tuple(None if size == -1 else size for size in shape)
-    size = math.prod(old)  # type: ignore[arg-type]
-    fixed = math.prod(item for item in shape if item != -1)  # type: ignore[misc]
+    size = math.prod(old)
+    fixed = math.prod(item for item in shape if item != -1)
     unknown = shape.count(-1)
     if unknown > 1:
         raise ValueError("can only specify one unknown dimension")
-    if (unknown and (fixed == 0 or size % fixed)) or (not unknown and fixed != size) or any(
-        item is not None and item < -1 for item in shape
+    if (
+        (unknown and (fixed == 0 or size % fixed))
+        or (not unknown and fixed != size)
+        or any(item is not None and item < -1 for item in shape)
     ):
         text = f"({shape[0]},)" if len(shape) == 1 else str(tuple(shape)).replace(" ", "")
         raise ValueError(f"cannot reshape array of size {size} into shape {text}")
@@ -197,7 +199,7 @@ def _broadcast_to(array: Any, shape: Any, subok: bool = False) -> Any:
 def _broadcast_arrays(*args: Any, subok: bool = False) -> tuple[Any, ...]:
     """Broadcast arrays against each other."""
     arrays = lift(*args)
-    shape = broadcast_shapes(*(np.shape(item) for item in arrays))
+    shape: Any = broadcast_shapes(*(np.shape(item) for item in arrays))
     return tuple(np.broadcast_to(item, shape) for item in arrays)
 
 
@@ -233,13 +235,13 @@ SLICE = view(
 )
 
 
-def _unslice_value(x: Any, shape: Shape, index: Index) -> Any:
-    out = np.zeros(shape, np.asarray(x).dtype)  # type: ignore[arg-type]
+def _unslice_value(x: Any, shape: Any, index: Index) -> Any:
+    out = np.zeros(shape, np.asarray(x).dtype)
     out[_slices(index)] = x
     return out
 
 
-UNSLICE = declare(
+UNSLICE: Op = declare(
     Op(
         "unslice",
         "assemble",
@@ -262,7 +264,7 @@ def _written(base: Any, value: Any, index: Index, add: bool) -> Any:
     return out
 
 
-SLICE_SET = declare(
+SLICE_SET: Op = declare(
     Op(
         "slice_set",
         "assemble",
@@ -319,11 +321,7 @@ def _pieces(shapes: Sequence[Shape], axis: int) -> list[Index]:
     result = []
     start = 0
     for shape in shapes:
-        result.append(
-            tuple(
-                (start if dimension == axis else 0, size, 1) for dimension, size in enumerate(shape)
-            )
-        )
+        result.append(tuple((start if dimension == axis else 0, size, 1) for dimension, size in enumerate(shape)))
         start += shape[axis] or 0
     return result  # type: ignore[return-value]
 
@@ -374,9 +372,9 @@ def _concatenate(arrays: Any, axis: Any = 0, out: Any = None, *, dtype: Any = No
 
 
 @method("flatten")
-def _flatten(a: Any, order: str = "C") -> Any:
+def _flatten(a: Any, order: Any = "C") -> Any:
     """A flat copy."""
-    return np.copy(np.ravel(a, order))  # type: ignore[arg-type]
+    return np.copy(np.ravel(a, order))
 
 
 @composite(np.copy, examples=((lambda x: np.copy(x), ((3, 4),)), (lambda x: x.copy(), ((3, 4),))))

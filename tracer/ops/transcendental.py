@@ -59,6 +59,7 @@ elementwise(
 elementwise(
     "logaddexp2",
     np.logaddexp2,
+    kernel="logaddexp2",
     deriv=(_share(_LOG2), _other_share(_LOG2)),
     commutative=True,
     doc="log2(2 ** a + 2 ** b) without overflow.",

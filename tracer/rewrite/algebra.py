@@ -19,6 +19,7 @@ from tracer.types import reduced_shape
 _unslice: Any = op("unslice")
 _slice_add: Any = op("slice_add")
 _scatter_add: Any = op("scatter_add")
+_broadcast_to: Any = op("broadcast_to")
 _matmul: Any = op("matmul")
 
 A = np.arange(6.0).reshape(2, 3) - 2.5
@@ -262,17 +263,24 @@ PARTS: tuple[AnyRule, ...] = (
     ),
     Rule(
         "add of scattered",
-        lambda a, b, i, shape: a + _scatter_add(np.broadcast_to(0.0, shape), b, i),
+        lambda a, b, c, shape, i: a + _scatter_add(_broadcast_to(c, shape=shape), b, i),
         lambda a, b, i: _scatter_add(a, b, i),
-        when=lambda a, shape: a.shape == shape,
-        example={"a": np.arange(5.0), "b": FINITE[:3], "i": np.array([1, 1, 4]), "shape": (5,)},
+        when=lambda a, c, shape: c == 0 and a.shape == shape,
+        example={"a": np.arange(5.0), "b": FINITE[:3], "c": np.float64(0), "shape": (5,), "i": np.array([1, 1, 4])},
     ),
     Rule(
         "add of scattered, two axes",
-        lambda a, b, i, j, shape: a + _scatter_add(np.broadcast_to(0.0, shape), b, i, j),
+        lambda a, b, c, shape, i, j: a + _scatter_add(_broadcast_to(c, shape=shape), b, i, j),
         lambda a, b, i, j: _scatter_add(a, b, i, j),
-        when=lambda a, shape: a.shape == shape,
-        example={"a": A, "b": FINITE[:2], "i": np.array([1, 1]), "j": np.array([0, 0]), "shape": (2, 3)},
+        when=lambda a, c, shape: c == 0 and a.shape == shape,
+        example={
+            "a": A,
+            "b": FINITE[:2],
+            "c": np.float64(0),
+            "shape": (2, 3),
+            "i": np.array([1, 1]),
+            "j": np.array([0, 0]),
+        },
     ),
 )
 

@@ -14,6 +14,7 @@ import numpy as np
 from tracer.graph.node import CONSTANT, Node, constant, make_node
 from tracer.graph.op import OPS
 from tracer.rewrite.rule import AnyRule, Frozen, NodeRule, Rule, op
+from tracer.tracing.proxy import wrap
 from tracer.types import broadcast_shapes, reduced_shape
 
 _FOLDED_SIZE = 4096
@@ -120,6 +121,10 @@ def _joined_axes(first: tuple[int, ...], kept: bool, second: tuple[int, ...], nd
     return tuple(sorted({*first, *(left[axis] for axis in second)}))
 
 
+def _example(name: str) -> Any:
+    return M > 3 if name in ("any", "all") else M
+
+
 def _reduction_rules(name: str) -> list[AnyRule]:
     reduce: Any = getattr(np, name)
     return [
@@ -132,21 +137,21 @@ def _reduction_rules(name: str) -> list[AnyRule]:
                 x, axis=_joined_axes(first, kept, second, x.ndim), keepdims=keepdims
             ),
             when=lambda kept, keepdims: kept == keepdims,
-            example={"x": M, "first": (1,), "kept": False, "second": (1,), "keepdims": False},
+            example={"x": _example(name), "first": (1,), "kept": False, "second": (1,), "keepdims": False},
         ),
         Rule(
             f"{name} over axes of size 1",
             lambda x, axis, keepdims: reduce(x, axis=axis, keepdims=keepdims),
             lambda x, axis, keepdims: np.reshape(x, reduced_shape(x.shape, axis, keepdims)),
             when=lambda x, axis: all(x.shape[item] == 1 for item in axis),
-            example={"x": M[:, :1], "axis": (1,), "keepdims": False},
+            example={"x": _example(name)[:, :1], "axis": (1,), "keepdims": False},
         ),
         Rule(
             f"{name}, then the reduced axes put back",
             lambda x, axis, keepdims, shape: np.reshape(reduce(x, axis=axis, keepdims=keepdims), shape),
             lambda x, axis, keepdims: reduce(x, axis=axis, keepdims=not keepdims),
             when=lambda x, axis, keepdims, shape: shape == reduced_shape(x.shape, axis, not keepdims) and axis != (),
-            example={"x": M, "axis": (1,), "keepdims": False, "shape": (2, 1, 4)},
+            example={"x": _example(name), "axis": (1,), "keepdims": False, "shape": (2, 1, 4)},
         ),
     ]
 
@@ -173,10 +178,28 @@ def _power_of_two(c: Any) -> bool:
 # --- the list ----------------------------------------------------------------------------------------------------
 
 FOLDING: tuple[AnyRule, ...] = (
-    NodeRule("constant", _PURE, fold, lambda: np.exp(op("broadcast_to")(constant(2.0), shape=()))),
+    # Before constants are folded: a broadcast scalar is known to be one.
+    Rule(
+        "reshape of a scalar",
+        lambda x, shape: np.reshape(x, shape),
+        lambda x, shape: np.broadcast_to(x, shape),
+        when=lambda x: x.shape == (),
+        example={"x": np.float64(2.0), "shape": (1, 1)},
+    ),
+    NodeRule(
+        "constant",
+        _PURE,
+        "constant",
+        True,
+        fold,
+        lambda x: x * np.exp(wrap(constant(2.0))),
+        example={"x": X},
+    ),
     NodeRule(
         "elementwise before broadcast",
         frozenset(("elementwise",)),
+        "broadcast_to",
+        False,
         narrow,
         lambda x, y: np.broadcast_to(x, (8,)) * y,
         example={"x": np.float64(2.0), "y": X},
@@ -217,6 +240,7 @@ IDENTITIES: tuple[AnyRule, ...] = (
     Rule("||x||", lambda x: np.abs(np.abs(x)), lambda x: np.abs(x), when=real, example={"x": X}),
     Rule("max(x, x)", lambda x: np.maximum(x, x), lambda x: x, example={"x": X}),
     Rule("min(x, x)", lambda x: np.minimum(x, x), lambda x: x, example={"x": X}),
+    Rule("+x", lambda x: +x, lambda x: x, example={"x": X}),
     Rule("not not x", lambda x: ~~x, lambda x: x, example={"x": MASK}),
     Rule(
         "logical not not x",

@@ -17,7 +17,7 @@ import inspect
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -108,7 +108,7 @@ _BOUND: dict[Any, Callable[..., Term]] = {
 
 # --- matching ----------------------------------------------------------------------------------------------------
 
-_TRANSPARENT = frozenset(("broadcast_to", "reshape", "astype"))
+TRANSPARENT = frozenset(("broadcast_to", "reshape", "astype"))
 
 
 def scalar_value(node: Node) -> np.generic | None:
@@ -116,7 +116,7 @@ def scalar_value(node: Node) -> np.generic | None:
     if node.op is CONSTANT:
         array = node.value
         return array.reshape(())[()] if array.size == 1 else None
-    if node.op.name not in _TRANSPARENT:
+    if node.op.name not in TRANSPARENT:
         return None
     value = scalar_value(node.inputs[0])
     if value is not None and value.dtype != node.dtype:
@@ -193,6 +193,21 @@ def _match_params(term: Apply, node: Node, binding: Binding) -> bool:
     return True
 
 
+class Scalar(NamedTuple):
+    """A scalar constant as an input: the op that makes it, and its number if some pattern asks for that one."""
+
+    op: Op
+    number: Any
+
+
+def _could_be(term: Any, kind: Any) -> bool:
+    if isinstance(term, Apply):
+        return term.op is (kind.op if isinstance(kind, Scalar) else kind)
+    if isinstance(term, Wildcard):
+        return isinstance(kind, Scalar) or not term.scalar
+    return isinstance(kind, Scalar) and kind.number is not None and bool(kind.number == term)
+
+
 # --- rules -------------------------------------------------------------------------------------------------------
 
 
@@ -258,17 +273,30 @@ class Rule:
             built = self.build(*(wrap(value) if isinstance(value, Node) else value for value in values))
             return None if built is None else fit(unwrap(built), node.type)
 
-    def roots(self, operation: Op) -> bool:
-        """Whether the rule can apply to a node of this op."""
-        return self.term.op is operation
+    def fits(self, operation: Op, kinds: tuple[Any, ...], twice: bool) -> bool:
+        """Whether the rule can apply to a node of this op with inputs of these kinds, or twice the same input."""
+        term = self.term
+        if term.op is not operation or len(term.inputs) != len(kinds):
+            return False
+        orders = [term.inputs, term.inputs[::-1]] if operation.commutative else [term.inputs]
+        if not any(all(map(_could_be, order, kinds)) for order in orders):
+            return False
+        first, last = term.inputs[0], term.inputs[-1]
+        return twice or len(kinds) != 2 or first is not last
 
 
 @dataclass(eq=False, frozen=True)
 class NodeRule:
-    """A rewrite over whole families of ops, which no single pattern says: `build(node, frozen)` returns a node or None."""
+    """A rewrite over whole families of ops, which no single pattern says.
+
+    `build(node, frozen)` returns a node or None, and is asked for nodes of `families` of which an input (every
+    input) is made by the op named `above`.
+    """
 
     name: str
     families: frozenset[str]
+    above: str
+    every: bool
     build: Callable[[Node, Frozen], Node | None]
     pattern: Callable[..., Any]
     example: Mapping[str, Any] = field(default_factory=dict)
@@ -279,9 +307,10 @@ class NodeRule:
             built = self.build(node, frozen)
             return None if built is None else fit(built, node.type)
 
-    def roots(self, operation: Op) -> bool:
-        """Whether the rule can apply to a node of this op."""
-        return operation.family in self.families
+    def fits(self, operation: Op, kinds: tuple[Any, ...], twice: bool) -> bool:
+        """Whether the rule can apply to a node of this op with inputs of these kinds."""
+        found = [(kind.op if isinstance(kind, Scalar) else kind).name == self.above for kind in kinds if kind is not None]
+        return operation.family in self.families and (all(found) if self.every else any(found))
 
 
 AnyRule = Rule | NodeRule

@@ -31,7 +31,7 @@ HUGE_ROWS = np.array([[1000.0, 0.0, -1000.0]])
 def _shift(x: Any, axis: tuple[int, ...]) -> Any:
     """A number near the maximum, finite always. Rounded, so that no derivative flows through it: none is needed."""
     near = np.floor(np.max(x, axis=axis, keepdims=True))
-    return np.where(np.isfinite(near), near, np.zeros((), near.dtype))
+    return np.where(np.isfinite(near), near, 0)
 
 
 def _is_shifted(x: Node, axis: tuple[int, ...]) -> bool:
@@ -368,6 +368,22 @@ SOFTMAX: tuple[AnyRule, ...] = (
         when=floating,
         example={"x": ROWS, "z": np.float64(2.0), "i": np.array([1, 0]), "j": np.array([2, 2])},
         extreme=({"x": HUGE_ROWS, "z": np.float64(1.0), "i": np.array([0]), "j": np.array([2])}, np.array([-1000.0])),
+    ),
+    Rule(
+        "log of transposed exp over z",
+        lambda x, z, axes: np.log(np.transpose(np.exp(x) / z, axes)),
+        lambda x, z, axes: np.transpose(x - np.log(z), axes),
+        when=lambda x, axes: floating(x) and x.type.ndim == len(axes),
+        example={"x": ROWS, "z": np.float64(2.0), "axes": (1, 0)},
+        extreme=({"x": HUGE_ROWS, "z": np.float64(1.0), "axes": (1, 0)}, HUGE_ROWS.T),
+    ),
+    Rule(
+        "log of reshaped exp over z",
+        lambda x, z, shape: np.log(np.reshape(np.exp(x) / z, shape)),
+        lambda x, z, shape: np.reshape(x - np.log(z), shape),
+        when=floating,
+        example={"x": ROWS, "z": np.float64(2.0), "shape": (6,)},
+        extreme=({"x": HUGE_ROWS, "z": np.float64(1.0), "shape": (3,)}, HUGE_ROWS[0]),
     ),
     Rule(
         "log of sliced exp over z",

@@ -139,8 +139,12 @@ class Surroundings:
         for name in names:
             if name in own:
                 self._visit_value("attr", value, name, f"{label}.{name}", names)
-            elif isinstance(getattr(type(value), name, None), types.FunctionType):
-                self._visit_function_once(getattr(type(value), name), value)
+                continue
+            inherited = getattr(type(value), name, None)
+            if isinstance(inherited, types.FunctionType):
+                self._visit_function_once(inherited, value)
+            elif isinstance(inherited, (*_SCALARS, np.ndarray)) and inherited is not None:
+                self._visit_value("attr", value, name, f"{label}.{name}", names)
 
     def _visit_function_once(self, function: types.FunctionType, bound: Any) -> None:
         if id(function) not in self._seen:
@@ -207,7 +211,7 @@ def _end_watch() -> None:
 
 
 @contextmanager
-def random_watch(traced: str, generators: list[Any]) -> Iterator[None]:
+def random_watch(function: Any, traced: str, generators: list[Any]) -> Iterator[None]:
     """Raise TraceError if the traced function draws from NumPy's generators, and put their states back."""
     watched = [(generator, _state(generator)) for generator in generators]
     _begin_watch()
@@ -220,7 +224,8 @@ def random_watch(traced: str, generators: list[Any]) -> Iterator[None]:
             _restore(generator, state)
     if drawn:
         kind = type(drawn[0][0]).__name__
-        raise errors.TraceError(errors.message(errors.RANDOM_IN_TRACE, function=kind, traced=traced))
+        line = errors.defined_at(function)
+        raise errors.TraceError(errors.message(errors.RANDOM_IN_TRACE, line, function=kind, traced=traced))
 
 
 def _state(generator: Any) -> Any:

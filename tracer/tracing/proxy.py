@@ -163,9 +163,15 @@ class Proxy:
     # --- escapes into Python -------------------------------------------------------------------------------------
 
     def _needs_number(self, what: str, hint: str) -> errors.ConcretizationError:
-        return errors.ConcretizationError(
-            errors.message(errors.CONCRETE, what=what, value=describe(self._node), hint=hint)
+        line = errors.user_line()
+        error = errors.ConcretizationError(
+            errors.message(errors.CONCRETE, line, what=what, value=describe(self._node), hint=hint)
         )
+        error.line = line
+        active = trace.current()
+        if active is not None:
+            active.escape = error
+        return error
 
     def __bool__(self) -> bool:
         raise self._needs_number("`if`, `while`, `and`, `or` or `not`", errors.HINT_BOOL)

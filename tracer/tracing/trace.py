@@ -53,12 +53,15 @@ class Trace:
         Shared variable -> node of its new value.
     ended : bool
         Whether the run is over; its proxies can then no longer be used.
+    escape : ConcretizationError or None
+        The last refusal to turn a traced value into a number; NumPy replaces some of these by errors of its own.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.updates: dict[Shared, Node] = {}
         self.ended = False
+        self.escape: errors.ConcretizationError | None = None
         self._captured: dict[int, tuple[np.ndarray[Any, Any], list[_Version]]] = {}
 
     def capture(self, array: np.ndarray[Any, Any]) -> Node:
@@ -99,6 +102,15 @@ class _Active(threading.local):
 
 
 _active = _Active()
+_lock = threading.Lock()
+
+RUNNING = {"traces": 0}
+"""How many traces run on all threads together: compiled functions take their fast path only while there is none."""
+
+
+def _count(change: int) -> None:
+    with _lock:
+        RUNNING["traces"] += change
 
 
 def current() -> Trace | None:
@@ -110,8 +122,10 @@ def current() -> Trace | None:
 def tracing(trace: Trace) -> Iterator[Trace]:
     """Make a trace the current one of this thread; afterwards it has ended, also after an exception."""
     before, _active.trace = _active.trace, trace
+    _count(1)
     try:
         yield trace
     finally:
+        _count(-1)
         _active.trace = before
         trace.ended = True

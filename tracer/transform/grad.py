@@ -16,6 +16,7 @@ from tracer import errors
 from tracer.errors import Line
 from tracer.graph.graph import depends_on, toposort
 from tracer.graph.node import CONSTANT, INPUT, Node, blame
+from tracer.graph.rules import sum_to_shape
 from tracer.tracing.proxy import unwrap, wrap
 from tracer.types import is_inexact
 
@@ -116,18 +117,6 @@ def _to_dtype(value: Any, dtype: np.dtype[Any]) -> Any:
     if value.dtype.kind == "c" and dtype.kind != "c":
         value = np.real(value)
     return value if value.dtype == dtype else value.astype(dtype)
-
-
-def sum_to_shape(value: Any, shape: tuple[int | None, ...]) -> Any:
-    """Undo a broadcast: sum over the axes that it had added or stretched."""
-    if value.shape == shape:
-        return value
-    extra = len(value.shape) - len(shape)
-    axes = tuple(range(extra)) + tuple(
-        axis + extra for axis, size in enumerate(shape) if size == 1 and value.shape[axis + extra] != 1
-    )
-    summed = np.sum(value, axis=axes, keepdims=True) if axes else value
-    return np.reshape(summed, shape) if summed.shape != shape else summed
 
 
 def not_differentiable(node: Node, position: int) -> errors.NotDifferentiableError:

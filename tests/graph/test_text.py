@@ -1,0 +1,169 @@
+"""The text forms: infix with minimal parentheses, the tree, and graphviz source."""
+
+import io
+import shutil
+
+import numpy as np
+import pytest
+from rewrite.helpers import graph_of, variable
+
+from tracer.graph.node import constant
+from tracer.graph.text import debugprint, dot, pp, render
+from tracer.tracing.proxy import wrap
+
+A, B, C = (variable(np.ones((3, 3)), name) for name in "abc")
+I = variable(np.zeros(2, int), "i")  # noqa: E741
+
+FORMULAS = {
+    "a + b * c": lambda a, b, c: a + b * c,
+    "(a + b) * c": lambda a, b, c: (a + b) * c,
+    "a - b - c": lambda a, b, c: a - b - c,
+    "a - (b - c)": lambda a, b, c: a - (b - c),
+    "a + (b + c)": lambda a, b, c: a + (b + c),
+    "a / b / c": lambda a, b, c: a / b / c,
+    "a / (b / c)": lambda a, b, c: a / (b / c),
+    "a / (b * c)": lambda a, b, c: a / (b * c),
+    "a * b / c": lambda a, b, c: a * b / c,
+    "-a": lambda a, b, c: -a,
+    "-a * b": lambda a, b, c: -a * b,
+    "-(a * b)": lambda a, b, c: -(a * b),
+    "-(a + b)": lambda a, b, c: -(a + b),
+    "a - -b": lambda a, b, c: a - -b,
+    "--a": lambda a, b, c: -(-a),
+    "a**b": lambda a, b, c: a**b,
+    "a**b**c": lambda a, b, c: a ** (b**c),
+    "(a**b)**c": lambda a, b, c: (a**b) ** c,
+    "-a**b": lambda a, b, c: -(a**b),
+    "(-a)**b": lambda a, b, c: (-a) ** b,
+    "a**-b": lambda a, b, c: a**-b,
+    "a**(b * c)": lambda a, b, c: a ** (b * c),
+    "a**3.0": lambda a, b, c: a**3,
+    "a * -2.0": lambda a, b, c: a * -2,
+    "a - -2.0": lambda a, b, c: a - -2,
+    "(-2.0)**a": lambda a, b, c: (-2) ** a,
+    "a @ b @ c": lambda a, b, c: a @ b @ c,
+    "a @ (b @ c)": lambda a, b, c: a @ (b @ c),
+    "(a + b) @ c": lambda a, b, c: (a + b) @ c,
+    "a @ b + c": lambda a, b, c: a @ b + c,
+    "a < b": lambda a, b, c: a < b,
+    "(a < b) == (b < c)": lambda a, b, c: (a < b) == (b < c),
+    "a + b <= c": lambda a, b, c: a + b <= c,
+    "(a < b) & (b < c)": lambda a, b, c: (a < b) & (b < c),
+    "~(a < b) | (a == c)": lambda a, b, c: ~(a < b) | (a == c),
+    "a // b % c": lambda a, b, c: a // b % c,
+    "exp(a + b)": lambda a, b, c: np.exp(a + b),
+    "where(a > 0.0, a, b)": lambda a, b, c: np.where(a > 0, a, b),
+    "maximum(a, b)": lambda a, b, c: np.maximum(a, b),
+    "sum(a)": lambda a, b, c: np.sum(a),
+    "sum(a * b, axis=1)": lambda a, b, c: np.sum(a * b, axis=1),
+    "max(a, axis=0, keepdims=True)": lambda a, b, c: np.max(a, axis=0, keepdims=True),
+    "a.T": lambda a, b, c: a.T,
+    "(a + b).T @ c": lambda a, b, c: (a + b).T @ c,
+    "exp(a).T": lambda a, b, c: np.exp(a).T,
+    "a[1:, :2]": lambda a, b, c: a[1:, :2],
+    "a[::2, :]": lambda a, b, c: a[::2],
+    "a[2::-1, :]": lambda a, b, c: a[::-1],
+    "a[1:2, :]": lambda a, b, c: a[1:2],
+    "(a + b)[1:, :]": lambda a, b, c: (a + b)[1:],
+    "reshape(a, (9,))": lambda a, b, c: a.reshape(9),
+    "broadcast_to(a, (2, 3, 3))": lambda a, b, c: np.broadcast_to(a, (2, 3, 3)),
+    "float32(a)": lambda a, b, c: a.astype(np.float32),
+    "float32(a + b) * float32(c)": lambda a, b, c: (a + b).astype("f4") * c.astype("f4"),
+    "a[i]": lambda a, b, c: a[I],
+    "concatenate(a, b, axis=0)": lambda a, b, c: np.concatenate([a, b]),
+}
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_infix(text):
+    assert pp(FORMULAS[text](A, B, C)) == text
+
+
+def test_python_reads_what_is_printed():
+    names = {"a": A, "b": B, "c": C, "exp": np.exp, "where": np.where, "maximum": np.maximum}
+    for text, function in FORMULAS.items():
+        if all(word not in text for word in ("sum", "max(", "reshape", "float32", "[", "broadcast", "concat")):
+            value = eval(text, {}, names)
+            assert value.__tracer_node__ is function(A, B, C).__tracer_node__, text
+
+
+def test_several_values_and_unnamed_inputs():
+    unnamed = variable(np.zeros(3, np.float32))
+    assert pp([A, unnamed + 1]) == "a, <float32[3]> + 1.0"
+    assert pp({"loss": A.__tracer_node__}) == "a"
+    with pytest.raises(TypeError, match="expected a traced value"):
+        pp(3.0)
+
+
+def test_constants():
+    assert pp(wrap(constant([1.0, 2.0]))) == "[1.0, 2.0]"
+    assert pp(wrap(constant(np.zeros((4, 5))))) == "<float64[4, 5]>"
+    assert pp(wrap(constant(True))) == "True"
+    assert pp(A + wrap(constant(-1.5))) == "a + -1.5"
+
+
+def test_long_formulas_are_cut_and_deep_ones_work():
+    value = A
+    for _ in range(1000):
+        value = np.sin(value + value)
+    assert len(pp(value)) < 50_000
+    assert debugprint(value).count("\n") == 3 * 1000
+
+
+def test_tree_marks_what_is_shared():
+    shared = np.exp(A)
+    text = debugprint(shared * (shared + B))
+    lines = [line.split(" float64")[0] for line in text.splitlines()]
+    assert lines == [
+        "multiply [id A]",
+        " ├─ exp [id B]",
+        " │   └─ a [id C]",
+        " └─ add [id D]",
+        "     ├─ exp [id B]",
+        "     └─ b [id E]",
+    ]
+    assert text.splitlines()[4].endswith("...")
+    assert "test_text.py" in text.splitlines()[0] and "test_text.py" in text.splitlines()[1]
+
+
+def test_tree_shows_parameters_and_goes_to_a_file():
+    file = io.StringIO()
+    text = debugprint(np.sum(A, axis=0), file)
+    assert text.startswith("sum{axes=(0,), keepdims=False} [id A] float64[3]")
+    assert file.getvalue() == text + "\n"
+
+
+def test_identifiers_go_on_after_z():
+    text = debugprint([variable(np.zeros(1)) for _ in range(60)])
+    assert "[id Z]" in text and "[id AA]" in text and "[id BA]" in text
+
+
+def test_dot_names_every_node_and_edge():
+    graph = graph_of(lambda x: np.exp(x) + np.sum(x), np.ones(3))
+    source = dot(graph.outputs)
+    assert source.startswith("digraph {") and source.endswith("}\n")
+    assert source.count("label=\"") == 4 and source.count(" -> ") == 4
+    assert "lightblue" in source and "palegreen" in source
+
+
+def test_dot_quotes_labels():
+    named = variable(np.zeros(1), 'the "best" \\ one')
+    assert 'label="the \\"best\\" \\\\ one\\nfloat64[1]"' in dot(named)
+
+
+def test_source_is_written_without_any_program(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    source = dot(A + B)
+    for ending in ("dot", "gv"):
+        assert render(source, tmp_path / f"graph.{ending}").read_text(encoding="utf-8") == source
+    with pytest.raises(RuntimeError, match="apt install graphviz"):
+        render(dot(A), tmp_path / "graph.svg")
+
+
+def test_drawings_are_made_where_graphviz_is(tmp_path):
+    if shutil.which("dot") is None:
+        pytest.skip("needs the program `dot` of Graphviz")
+    for ending in ("svg", "png"):
+        assert render(dot(A + B), tmp_path / f"graph.{ending}").stat().st_size > 100
+    with pytest.raises(ValueError, match="could not draw"):
+        render(dot(A), tmp_path / "graph.nonsense")

@@ -1,0 +1,75 @@
+"""Small programs built by hand: arrays in, one instruction, one fresh output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from scipy.linalg import cython_blas
+
+from tracer import _kernels
+from tracer.lower.program import Buffer, Program, View, contiguous_strides
+
+DTYPES = [np.dtype(code) for code in "?bhilBHILfdFD"]
+NUMBERS = DTYPES[1:]
+
+_kernels.set_blas(cython_blas.__pyx_capi__)
+
+
+def element_strides(array: np.ndarray) -> tuple[int, ...]:
+    """Strides in elements."""
+    return tuple(stride // array.itemsize for stride in array.strides)
+
+
+def argument(array: np.ndarray, index: int) -> Buffer:
+    """The buffer of an array of the call."""
+    return Buffer("argument", array.dtype, array.shape, element_strides(array), index, 0)
+
+
+def whole(array: np.ndarray, buffer: int) -> View:
+    """The view that walks over an array as its shape says."""
+    return View(buffer, 0, element_strides(array))
+
+
+def build(
+    inputs: Sequence[np.ndarray],
+    shape: tuple[int, ...],
+    dtype: Any,
+    instruction: Callable[[list[View], View], Any],
+    before: Callable[[View], Sequence[Any]] = lambda out: (),
+) -> _kernels.Program:
+    """A program of `instruction(views of the inputs, view of the output)`, after the instructions of `before`."""
+    buffers = [argument(array, i) for i, array in enumerate(inputs)]
+    buffers.append(Buffer("output", np.dtype(dtype), shape, contiguous_strides(shape), 0, 0))
+    out = View(len(inputs), 0, contiguous_strides(shape))
+    views = [whole(array, i) for i, array in enumerate(inputs)]
+    instructions = (*before(out), instruction(views, out))
+    program = Program(tuple(buffers), (), instructions, 0, 1, "test")
+    program.verify()
+    return _kernels.Program(program)
+
+
+def run(
+    inputs: Sequence[np.ndarray],
+    shape: tuple[int, ...],
+    dtype: Any,
+    instruction: Callable[[list[View], View], Any],
+    before: Callable[[View], Sequence[Any]] = lambda out: (),
+) -> np.ndarray:
+    """Builds the program and runs it once."""
+    (result,) = build(inputs, shape, dtype, instruction, before).run(list(inputs))
+    return result
+
+
+def random_array(generator: np.random.Generator, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+    """Values over the whole range of integers, normal floats, random bools."""
+    if dtype.kind == "b":
+        return generator.integers(0, 2, shape).astype(bool)
+    if dtype.kind in "iu":
+        info = np.iinfo(dtype)
+        return generator.integers(info.min, info.max, shape, dtype=dtype, endpoint=True)
+    values = generator.standard_normal(shape)
+    if dtype.kind == "c":
+        values = values + 1j * generator.standard_normal(shape)
+    return np.asarray(values).astype(dtype)

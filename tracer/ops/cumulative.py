@@ -1,0 +1,316 @@
+"""Running sums and products, differences, and sorting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tracer.graph.op import OPS, Op, composite, declare
+from tracer.graph.rules import given, lift, literal, static_int, unsupported
+from tracer.types import ArrayType, broadcast_shapes, normalize_axis
+
+_X: tuple[tuple[int, ...], ...] = ((2, 3, 4),)
+
+# --- cumulative ops ----------------------------------------------------------------------------------------------
+
+
+def _same_type(types: Sequence[ArrayType], **_: Any) -> ArrayType:
+    return types[0]
+
+
+def _along(ndim: int, axis: int, part: slice) -> tuple[slice, ...]:
+    return tuple(part if place == axis else slice(None) for place in range(ndim))
+
+
+def _suffix_sum(x: Any, axis: int) -> Any:
+    return np.flip(CUMSUM(np.flip(x, axis), axis=axis), axis)
+
+
+CUMSUM = declare(
+    Op(
+        "cumsum",
+        "cumulative",
+        _same_type,
+        lambda x, axis: np.cumsum(x, axis=axis, dtype=np.asarray(x).dtype),
+        vjp=(lambda g, y, x, axis: _suffix_sum(g, axis),),
+        jvp="linear",
+        kernel="sum",
+        doc="Running sum along an axis.",
+    )
+)
+
+
+def _levels(x: Any, axis: int) -> list[Any]:
+    """Running products over 1, 2, 4, ... elements; the last is the running product itself."""
+    result, step = [x], 1
+    while step < x.shape[axis]:
+        level = result[-1]
+        head, tail = _along(x.ndim, axis, slice(0, step)), _along(x.ndim, axis, slice(step, None))
+        shifted = _along(x.ndim, axis, slice(0, x.shape[axis] - step))
+        result.append(np.concatenate([level[head], level[tail] * level[shifted]], axis))
+        step *= 2
+    return result
+
+
+def _cumprod_vjp(g: Any, y: Any, x: Any, axis: int) -> Any:
+    # Division by x would fail at zeros; walking back through log2(n) doubling steps is exact and differentiable.
+    levels = _levels(x, axis)
+    for number in reversed(range(len(levels) - 1)):
+        step, level = 2**number, levels[number]
+        tail = _along(x.ndim, axis, slice(step, None))
+        head = _along(x.ndim, axis, slice(0, step))
+        shifted = _along(x.ndim, axis, slice(0, x.shape[axis] - step))
+        last = np.zeros_like(g[head])
+        own = np.concatenate([g[head], g[tail] * level[shifted]], axis)
+        g = own + np.concatenate([g[tail] * level[tail], last], axis)
+    return g
+
+
+def _cumprod_jvp(tangents: Any, y: Any, x: Any, axis: int) -> Any:
+    tangent, level, step = tangents[0], x, 1
+    while step < x.shape[axis]:
+        head, tail = _along(x.ndim, axis, slice(0, step)), _along(x.ndim, axis, slice(step, None))
+        shifted = _along(x.ndim, axis, slice(0, x.shape[axis] - step))
+        moved = tangent[tail] * level[shifted] + level[tail] * tangent[shifted]
+        tangent = np.concatenate([tangent[head], moved], axis)
+        level = np.concatenate([level[head], level[tail] * level[shifted]], axis)
+        step *= 2
+    return tangent
+
+
+CUMPROD = declare(
+    Op(
+        "cumprod",
+        "cumulative",
+        _same_type,
+        lambda x, axis: np.cumprod(x, axis=axis, dtype=np.asarray(x).dtype),
+        vjp=(_cumprod_vjp,),
+        jvp=_cumprod_jvp,
+        kernel="prod",
+        doc="Running product along an axis.",
+    )
+)
+
+
+def _holders(y: Any, x: Any, axis: int) -> Any:
+    """Where along the axis the running extreme was met last."""
+    shape = tuple(x.shape[place] if place == axis else 1 for place in range(x.ndim))
+    places = literal(np.arange(x.shape[axis]).reshape(shape), x)
+    return CUMMAX(OPS["where"](x == y, places, 0), axis=axis)
+
+
+def _running(kind: str, ufunc: np.ufunc) -> Op:
+    def vjp(g: Any, y: Any, x: Any, axis: int) -> Any:
+        holders = _holders(y, x, axis)
+        grid = tuple(
+            holders
+            if place == axis
+            else literal(np.arange(size).reshape((1,) * place + (-1,) + (1,) * (x.ndim - place - 1)), x)
+            for place, size in enumerate(x.shape)
+        )
+        return OPS["scatter_add"](np.zeros_like(x), g, *grid)
+
+    def jvp(tangents: Any, y: Any, x: Any, axis: int) -> Any:
+        return np.take_along_axis(tangents[0], _holders(y, x, axis), axis)
+
+    op = declare(
+        Op(
+            f"cum{kind}",
+            "cumulative",
+            _same_type,
+            lambda x, axis: ufunc.accumulate(x, axis=axis),
+            vjp=(vjp,),
+            jvp=jvp,
+            kernel=kind,
+            doc=f"Running {ufunc.__name__} along an axis.",
+        )
+    )
+
+    @composite(ufunc.accumulate, examples=((lambda x: ufunc.accumulate(x, axis=1), ((2, 5),)),))
+    def accumulate(array: Any, axis: int = 0, dtype: Any = None, out: Any = None) -> Any:
+        """Running extreme along an axis."""
+        return op(array if dtype is None else array.astype(dtype), axis=normalize_axis(axis, array.ndim))
+
+    return op
+
+
+CUMMAX = _running("max", np.maximum)
+CUMMIN = _running("min", np.minimum)
+
+
+def _cumulate(op: Op, function: Callable[..., Any]) -> None:
+    @composite(
+        function,
+        examples=((lambda x: function(x), ((2, 3),)), (lambda x: function(x, axis=1), _X)),
+    )
+    def apply(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
+        """Running total along an axis, or over the flattened array."""
+        (x,) = lift(a)
+        if axis is None:
+            x, axis = np.ravel(x), 0
+        if dtype is None and x.dtype.kind in "biu" and x.dtype.itemsize < 8:
+            dtype = np.uint64 if x.dtype.kind == "u" else np.int64
+        return op(x if dtype is None else x.astype(dtype), axis=normalize_axis(axis, x.ndim))
+
+
+_cumulate(CUMSUM, np.cumsum)
+_cumulate(CUMPROD, np.cumprod)
+
+
+def _cumulate_with_start(name: str, function: Callable[..., Any], start: int) -> None:
+    if not hasattr(np, name):
+        return
+
+    @composite(getattr(np, name), examples=((lambda x: getattr(np, name)(x, axis=0, include_initial=True), ((3, 2),)),))
+    def apply(x: Any, /, *, axis: Any = None, dtype: Any = None, out: Any = None, include_initial: bool = False) -> Any:
+        """Running total along an axis."""
+        if axis is None:
+            if x.ndim != 1:
+                raise ValueError("For arrays which have more than one dimension ``axis`` argument is required.")
+            axis = 0
+        result = function(x, axis=axis, dtype=dtype)
+        if not include_initial:
+            return result
+        axis = normalize_axis(axis, x.ndim)
+        shape = tuple(1 if place == axis else size for place, size in enumerate(x.shape))
+        return np.concatenate([np.full_like(result, start, shape=shape), result], axis)
+
+
+_cumulate_with_start("cumulative_sum", np.cumsum, 0)
+_cumulate_with_start("cumulative_prod", np.cumprod, 1)
+
+
+def _end(extra: Any, a: Any, shape: Sequence[int]) -> Any:
+    """What np.diff puts before or after: an array, or one number in its own dtype."""
+    dtype = extra.dtype if hasattr(extra, "dtype") else np.asarray(extra).dtype
+    (extra,) = lift(extra, a)[:1]
+    return np.full_like(a, extra, shape=shape, dtype=dtype) if np.ndim(extra) == 0 else extra
+
+
+@composite(
+    np.diff,
+    examples=(
+        (lambda x: np.diff(x), ((3, 4),)),
+        (lambda x: np.diff(x, 2, axis=0), ((3, 4),)),
+        (lambda x: np.diff(x, prepend=0), ((3, 4),)),
+    ),
+)
+def _diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
+    """Differences of neighbours along an axis."""
+    n = static_int(n, "n")
+    if n < 0:
+        raise ValueError(f"order must be non-negative but got {n!r}")
+    if n == 0:
+        return a
+    axis = normalize_axis(axis, a.ndim)
+    shape = tuple(1 if place == axis else size for place, size in enumerate(a.shape))
+    ends = [None if given(extra, None) is None else _end(extra, a, shape) for extra in (prepend, append)]
+    parts = [part for part in (ends[0], a, ends[1]) if part is not None]
+    x = np.concatenate(parts, axis) if len(parts) > 1 else a
+    for _ in range(n):
+        later, earlier = x[_along(x.ndim, axis, slice(1, None))], x[_along(x.ndim, axis, slice(0, -1))]
+        x = np.not_equal(later, earlier) if x.dtype.kind == "b" else np.subtract(later, earlier)
+    return x
+
+
+@composite(
+    np.trapezoid,
+    examples=((lambda y: np.trapezoid(y, dx=0.5), ((3, 4),)), (lambda y, x: np.trapezoid(y, x), ((3, 4), (4,)))),
+)
+def _trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
+    """Integral by the trapezoidal rule."""
+    y, *rest = lift(y, dx if x is None else x)
+    axis = normalize_axis(axis, y.ndim)
+    if x is None:
+        width = rest[0]
+    else:
+        width = np.diff(rest[0], axis=axis if rest[0].ndim > 1 else -1)
+        if width.ndim == 1:
+            width = np.reshape(width, tuple(-1 if place == axis else 1 for place in range(y.ndim)))
+    later, earlier = y[_along(y.ndim, axis, slice(1, None))], y[_along(y.ndim, axis, slice(0, -1))]
+    return np.sum(width * (later + earlier) / 2.0, axis=axis)
+
+
+# --- sorting -----------------------------------------------------------------------------------------------------
+
+ARGSORT = declare(
+    Op(
+        "argsort",
+        "call",
+        lambda types, axis: ArrayType(np.dtype(np.int64), types[0].shape),
+        lambda x, axis: np.argsort(x, axis=axis, kind="stable"),
+        zero_derivative=True,
+        doc="Positions that would sort along an axis.",
+    )
+)
+
+
+def _sort_vjp(g: Any, y: Any, x: Any, axis: int) -> Any:
+    back = ARGSORT(ARGSORT(x, axis=axis), axis=axis)
+    return np.take_along_axis(g, back, axis)
+
+
+SORT = declare(
+    Op(
+        "sort",
+        "call",
+        _same_type,
+        lambda x, axis: np.sort(x, axis=axis, kind="stable"),
+        vjp=(_sort_vjp,),
+        jvp=lambda tangents, y, x, axis: np.take_along_axis(tangents[0], ARGSORT(x, axis=axis), axis),
+        doc="Sorted along an axis.",
+    )
+)
+
+
+def _sorting(op: Op, function: Callable[..., Any]) -> None:
+    @composite(
+        function,
+        examples=(
+            (lambda x: function(x), _X),
+            (lambda x: function(x, axis=0), _X),
+            (lambda x: function(x, axis=None), ((2, 3),)),
+        ),
+    )
+    def apply(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
+        """Sort along an axis, or the flattened array with axis=None."""
+        if order is not None:
+            unsupported(f"np.{function.__name__}", "order", "sort a plain array.")
+        (x,) = lift(a)
+        if axis is None:
+            x, axis = np.ravel(x), -1
+        return op(x, axis=normalize_axis(axis, x.ndim))
+
+
+_sorting(SORT, np.sort)
+_sorting(ARGSORT, np.argsort)
+
+
+def _searchsorted_value(a: Any, v: Any, side: Any) -> Any:
+    return np.searchsorted(a, v, side)
+
+
+SEARCHSORTED = declare(
+    Op(
+        "searchsorted",
+        "call",
+        lambda types, side: ArrayType(np.dtype(np.int64), types[1].shape),
+        _searchsorted_value,
+        zero_derivative=True,
+        doc="Where values would go in a sorted array.",
+    )
+)
+
+
+@composite(np.searchsorted, examples=((lambda a, v: np.searchsorted(np.sort(a), v), ((5,), (2, 3))),))
+def _searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
+    """Where values would go in a sorted array."""
+    a, v = lift(a, v)
+    if sorter is not None:
+        a = np.take(a, sorter)
+    if not hasattr(v, "dtype"):
+        v = np.full_like(a, v, shape=())
+    shape = broadcast_shapes(np.shape(v))
+    return np.reshape(SEARCHSORTED(a, v, side=side), shape)

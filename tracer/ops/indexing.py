@@ -1,0 +1,476 @@
+"""Indexing, read and written: any NumPy key in terms of slice, reshape, transpose, gather and scatter."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+
+from tracer import errors
+from tracer.graph.op import OPS, Op, declare
+from tracer.graph.rules import apply_like, is_traced, known, lift, literal
+from tracer.types import ArrayType, Shape, broadcast_shapes
+
+_INT64 = np.dtype(np.int64)
+_HINT_MASK = (
+    "the number of elements that a traced mask selects is not known while tracing. Keep the shape:\n"
+    "    np.where(mask, x, 0.0)      np.sum(x, where=mask)      x[mask] = 0.0"
+)
+
+# --- gather and scatter ------------------------------------------------------------------------------------------
+
+
+def _gather_infer(types: Sequence[ArrayType]) -> ArrayType:
+    picked = broadcast_shapes(*(item.shape for item in types[1:]))
+    return ArrayType(types[0].dtype, picked + types[0].shape[len(types) - 1 :])
+
+
+def _gather_value(x: Any, *indices: Any) -> Any:
+    return np.array(np.asarray(x)[tuple(indices)])
+
+
+def _gather_vjp(position: int, g: Any, y: Any, x: Any, *indices: Any) -> Any:
+    return SCATTER_ADD(np.zeros_like(x), g, *indices) if position == 0 else None
+
+
+GATHER: Op = declare(
+    Op(
+        "gather",
+        "gather",
+        _gather_infer,
+        _gather_value,
+        vjp=_gather_vjp,
+        jvp=lambda tangents, y, x, *indices: GATHER(tangents[0], *indices),
+        dtypes=lambda operands: (operands[0], *(_INT64,) * (len(operands) - 1)),
+        doc="Elements at integer positions along the first axes.",
+        examples=(
+            (lambda x: x[[2, 0, -1]], ((3, 4),)),
+            (lambda x: x[:, [1, 3]], ((3, 4),)),
+            (lambda x: x[np.array([[0], [2]]), [1, 3]], ((3, 4),)),
+            (lambda x: x[[0, 1], :, [1, 2]], ((2, 3, 4),)),
+            (lambda x: x[np.array([True, False, True])], ((3, 4),)),
+        ),
+    )
+)
+
+
+def _scatter_dtypes(operands: tuple[Any, ...]) -> tuple[Any, ...]:
+    return operands[0], operands[0], *(_INT64,) * (len(operands) - 2)
+
+
+def _scatter_value(add: bool) -> Any:
+    def evaluate(base: Any, values: Any, *indices: Any) -> Any:
+        out = np.array(base)
+        if add:
+            np.add.at(out, tuple(indices), values)
+        else:
+            out[tuple(indices)] = values
+        return out
+
+    return evaluate
+
+
+def _scatter_add_vjp(position: int, g: Any, y: Any, base: Any, values: Any, *indices: Any) -> Any:
+    if position > 1:
+        return None
+    return g if position == 0 else GATHER(g, *indices)
+
+
+def _last_writes(like: Any, values: Any, indices: Sequence[Any]) -> Any:
+    """Whether each write is the last one to its place; None if no place can be written twice."""
+    picked: Any = broadcast_shapes(*(item.shape for item in indices))
+    if all(size == 1 for size in picked):
+        return None
+    order = np.arange(int(np.prod(picked))).reshape(picked)
+    places = like.shape[: len(indices)]
+    written = apply_like(SCATTER_SET, like, np.zeros(places, np.int64), literal(order, like), *indices)
+    mask = apply_like(OPS["equal"], like, GATHER(written, *indices), literal(order, like))
+    return np.reshape(mask, picked + (1,) * (len(values.shape) - len(picked)))
+
+
+def _scatter_set_vjp(position: int, g: Any, y: Any, base: Any, values: Any, *indices: Any) -> Any:
+    if position == 0:
+        return SCATTER_SET(g, np.zeros_like(values), *indices)
+    if position > 1:
+        return None
+    picked = GATHER(g, *indices)
+    last = _last_writes(base, values, indices)
+    return picked if last is None else np.where(last, picked, 0)
+
+
+def _scatter_jvp(name: str) -> Any:
+    def jvp(tangents: Any, y: Any, base: Any, values: Any, *indices: Any) -> Any:
+        first, second = (
+            np.zeros_like(value) if tangent is None else tangent
+            for tangent, value in zip(tangents, (base, values), strict=False)
+        )
+        return OPS[name](first, second, *indices)
+
+    return jvp
+
+
+SCATTER_ADD = declare(
+    Op(
+        "scatter_add",
+        "scatter",
+        lambda types: types[0],
+        _scatter_value(add=True),
+        vjp=_scatter_add_vjp,
+        jvp=_scatter_jvp("scatter_add"),
+        dtypes=_scatter_dtypes,
+        kernel="add",
+        doc="The first array with values added at integer positions; repeated positions accumulate.",
+    )
+)
+SCATTER_SET = declare(
+    Op(
+        "scatter_set",
+        "scatter",
+        lambda types: types[0],
+        _scatter_value(add=False),
+        vjp=_scatter_set_vjp,
+        jvp=_scatter_jvp("scatter_set"),
+        dtypes=_scatter_dtypes,
+        kernel="set",
+        doc="The first array with values written at integer positions; the last of repeated writes stays.",
+    )
+)
+
+# --- reading a key -----------------------------------------------------------------------------------------------
+
+
+class _Key(NamedTuple):
+    """A key that has been read against a shape.
+
+    `basic` is (start, size, step) per axis (size 1 for an int); `integers` are the axes that an int drops; `arrays`
+    maps axes to index arrays; `slots` is the order of the result: an axis number, "new", or "array" where the axes of
+    the index arrays stand; `picked` is their common shape.
+    """
+
+    basic: tuple[tuple[int, int, int], ...]
+    integers: tuple[int, ...]
+    arrays: dict[int, Any]
+    slots: tuple[Any, ...]
+    picked: Shape
+    rank: int
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """The axes that only slices touch."""
+        return tuple(axis for axis in range(self.rank) if axis not in self.arrays and axis not in self.integers)
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """Axes, counted without those that ints drop: indexed ones first, as gather and scatter want them."""
+        left = [axis for axis in range(self.rank) if axis not in self.integers]
+        return tuple(left.index(axis) for axis in (*self.arrays, *self.kept))
+
+    @property
+    def placed(self) -> tuple[int, ...]:
+        """For each axis of the result (new ones left out) its place in the result of gather."""
+        depth = len(self.picked)
+        result: list[int] = []
+        for slot in self.slots:
+            if slot == "array":
+                result.extend(range(depth))
+            elif slot != "new":
+                result.append(depth + self.kept.index(slot))
+        return tuple(result)
+
+    @property
+    def shape(self) -> Shape:
+        """The shape of the result."""
+        result: list[Any] = []
+        for slot in self.slots:
+            result.extend(self.picked if slot == "array" else (1,) if slot == "new" else (self.basic[slot][1],))
+        return tuple(result)
+
+
+def _bad_index() -> NoReturn:
+    raise IndexError(
+        "only integers, slices (`:`), ellipsis (`...`), numpy.newaxis (`None`) and integer or boolean arrays are valid "
+        "indices"
+    )
+
+
+def _read_part(part: Any, traced: bool) -> Any:
+    """One part of a key: None, Ellipsis, a slice, an int, or an array of ints or bools (real or traced)."""
+    if part is None or part is Ellipsis or isinstance(part, slice):
+        return part
+    if is_traced(part):
+        if part.dtype.kind == "b":
+            text = errors.message(errors.UNSUPPORTED, function="indexing by a traced boolean mask", hint=_HINT_MASK)
+            raise errors.UnsupportedFunctionError(text)
+        if part.dtype.kind not in "iu":
+            raise IndexError("arrays used as indices must be of integer (or boolean) type")
+        return part
+    if not isinstance(part, bool | np.bool_) and hasattr(part, "__index__") and np.ndim(part) == 0:
+        return operator.index(part)
+    if isinstance(part, list | tuple) and any(map(is_traced, part)):
+        return _read_part(np.stack(lift(*part)), traced)
+    if isinstance(part, list | tuple | np.ndarray | np.generic | bool):
+        array = np.asarray(part)
+        if array.size == 0 and isinstance(part, list | tuple):
+            array = array.astype(np.int64)
+        if array.dtype.kind not in "biu":
+            if isinstance(part, np.ndarray | list):
+                raise IndexError("arrays used as indices must be of integer (or boolean) type")
+            _bad_index()
+        return array
+    return _bad_index()
+
+
+def _expand(key: Any, shape: Shape, traced: bool) -> list[Any]:
+    """The parts of a key, one per axis or new axis, with the ellipsis written out as slices."""
+    parts = [_read_part(part, traced) for part in (key if isinstance(key, tuple) else (key,))]
+    used = 0
+    for part in parts:
+        if isinstance(part, np.ndarray) and part.dtype.kind == "b":
+            used += part.ndim
+        elif part is not None and part is not Ellipsis:
+            used += 1
+    if sum(part is Ellipsis for part in parts) > 1:
+        raise IndexError("an index can only have a single ellipsis ('...')")
+    if used > len(shape):
+        raise IndexError(f"too many indices for array: array is {len(shape)}-dimensional, but {used} were indexed")
+    if not any(part is Ellipsis for part in parts):
+        parts.append(Ellipsis)
+    place = next(number for number, part in enumerate(parts) if part is Ellipsis)
+    # An ellipsis between two index arrays separates them even where it stands for no axis.
+    written: list[Any] = [slice(None)] * (len(shape) - used) or ["gap"]
+    return [*parts[:place], *written, *parts[place + 1 :]]
+
+
+def _nonzero(mask: np.ndarray[Any, Any], shape: Shape, axis: int) -> list[np.ndarray[Any, Any]]:
+    for offset, size in enumerate(mask.shape):
+        if size != shape[axis + offset]:
+            raise IndexError(
+                f"boolean index did not match indexed array along axis {axis + offset}; size of axis is "
+                f"{shape[axis + offset]} but size of corresponding boolean axis is {size}"
+            )
+    return [np.ascontiguousarray(item) for item in mask.nonzero()]
+
+
+def _read_key(key: Any, shape: Shape, traced: bool) -> _Key:
+    basic: list[tuple[int, int, int]] = []
+    integers: list[int] = []
+    arrays: dict[int, Any] = {}
+    slots: list[Any] = []
+    for part in _expand(key, shape, traced):
+        axis = len(basic)
+        if part is None:
+            slots.append("new")
+        elif isinstance(part, str):
+            slots.append("gap")
+        elif isinstance(part, slice):
+            basic.append(_slice(part, shape[axis]))
+            slots.append(axis)
+        elif isinstance(part, int):
+            size = shape[axis]
+            if size is not None and not -size <= part < size:
+                raise IndexError(f"index {part} is out of bounds for axis {axis} with size {size}")
+            basic.append((part % size if size else part, 1, 1))
+            integers.append(axis)
+            slots.append("int")
+        else:
+            mask = isinstance(part, np.ndarray) and part.dtype.kind == "b"
+            for item in _nonzero(part, shape, axis) if mask else [part]:
+                arrays[len(basic)] = item
+                basic.append((0, shape[len(basic)] or 0, 1))
+            slots.append("array")
+    picked = _common(arrays)
+    if 0 not in picked:
+        for axis, item in arrays.items():
+            _check_bounds(item, shape[axis], axis)
+    return _Key(tuple(basic), tuple(integers), arrays, _place_arrays(slots, bool(arrays)), picked, len(basic))
+
+
+def _slice(part: slice, size: int | None) -> tuple[int, int, int]:
+    if size is None:
+        raise ValueError("an axis of unknown size cannot be sliced")
+    start, stop, step = part.indices(size)
+    count = len(range(start, stop, step))
+    if count == 0:
+        return 0, 0, 1
+    return (start, 1, 1) if count == 1 else (start, count, step)
+
+
+def _check_bounds(indices: Any, size: int | None, axis: int) -> None:
+    values = known(indices)
+    if values is None or size is None or values.size == 0:
+        return
+    low, high = int(values.min()), int(values.max())
+    if low < -size or high >= size:
+        wrong = low if low < -size else high
+        raise IndexError(f"index {wrong} is out of bounds for axis {axis} with size {size}")
+
+
+def _common(arrays: dict[int, Any]) -> Shape:
+    shapes = [item.shape for item in arrays.values()]
+    try:
+        return broadcast_shapes(*shapes) if shapes else ()
+    except ValueError:
+        texts = " ".join(str(shape).replace(" ", "") for shape in shapes)
+        raise IndexError(f"shape mismatch: indexing arrays could not be broadcast together with shapes {texts} ") from (
+            None
+        )
+
+
+def _place_arrays(slots: list[Any], has_arrays: bool) -> tuple[Any, ...]:
+    """Mark where the axes of the index arrays go: in their place if they stand together, else in front."""
+    if not has_arrays:
+        return tuple(slot for slot in slots if slot not in ("int", "gap"))
+    advanced = [number for number, slot in enumerate(slots) if slot in ("int", "array")]
+    together = advanced[-1] - advanced[0] + 1 == len(advanced)
+    rest = [(number, slot) for number, slot in enumerate(slots) if slot not in ("int", "array", "gap")]
+    before = [slot for number, slot in rest if together and number < advanced[0]]
+    return (*before, "array", *(slot for _, slot in rest[len(before) :]))
+
+
+# --- index and assign --------------------------------------------------------------------------------------------
+
+
+def _without(key: Any, traced: bool) -> tuple[Any, Any]:
+    """Split 0-d boolean keys off: True and False add an axis of size 1 or 0, which ordinary arrays can index."""
+    parts = key if isinstance(key, tuple) else (key,)
+    flags = [
+        isinstance(part, bool | np.bool_) or (isinstance(part, np.ndarray) and part.shape == () and part.dtype == bool)
+        for part in parts
+    ]
+    if not any(flags):
+        return None, key
+    expander = tuple(
+        None if flag else slice(None) if part is not None and part is not Ellipsis else part
+        for part, flag in zip(parts, flags, strict=True)
+        if part is not None
+    )
+    replaced = tuple(
+        np.zeros(int(bool(part)), np.int64) if flag else part for part, flag in zip(parts, flags, strict=True)
+    )
+    return expander, replaced
+
+
+def _needs_array(key: Any) -> bool:
+    return isinstance(key, bool | np.bool_ | np.ndarray) or (
+        isinstance(key, tuple) and any(isinstance(part, bool | np.bool_ | np.ndarray) for part in key)
+    )
+
+
+def _array_inputs(x: Any, arrays: dict[int, Any]) -> list[Any]:
+    """Index arrays as inputs of gather: the user's own arrays as they are, what was made here as constants."""
+    return [
+        item if is_traced(item) or (item.base is None and item.dtype == _INT64) else literal(item, x)
+        for item in arrays.values()
+    ]
+
+
+def _part(x: Any, key: _Key) -> Any:
+    """What slices and ints leave of an array."""
+    if any(part != (0, size, 1) for part, size in zip(key.basic, x.shape, strict=True)):
+        x = OPS["slice"](x, index=key.basic)
+    return x
+
+
+def _drop(x: Any, key: _Key) -> Any:
+    shape = tuple(size for axis, size in enumerate(x.shape) if axis not in key.integers)
+    return np.reshape(x, shape) if key.integers else x
+
+
+def index(x: Any, key: Any) -> Any:
+    """Return x[key] for any key that NumPy takes, real or traced; a traced boolean mask is an error.
+
+    Raises IndexError as NumPy does, and UnsupportedFunctionError for a traced mask.
+    """
+    if _needs_array(key):
+        expander, key = _without(key, is_traced(x))
+        if expander is not None:
+            x = index(x, expander)
+    read = _read_key(key, x.shape, is_traced(x))
+    part = _drop(_part(x, read), read)
+    if read.arrays:
+        if read.order != tuple(range(len(read.order))):
+            part = np.transpose(part, read.order)
+        part = GATHER(part, *_array_inputs(part, read.arrays))
+        if read.placed != tuple(range(len(read.placed))):
+            part = np.transpose(part, read.placed)
+    return part if part.shape == read.shape else np.reshape(part, read.shape)
+
+
+def assign(x: Any, key: Any, value: Any, mode: str) -> Any:
+    """Return the version of x after `x[key] = value` (mode "set") or `np.add.at(x, key, value)` (mode "add").
+
+    Raises IndexError and ValueError as NumPy does, and UnsupportedFunctionError for a traced mask with values of its
+    own.
+    """
+    if is_traced(key) and key.dtype.kind == "b":
+        return _assign_masked(x, key, value, mode)
+    if _needs_array(key):
+        expander, key = _without(key, is_traced(x))
+        if expander is not None:
+            return np.reshape(assign(index(x, expander), key, value, mode), x.shape)
+    read = _read_key(key, x.shape, is_traced(x))
+    value = _fitted(_value_like(x, value), read.shape)
+    squeezed = tuple(size for size, slot in zip(read.shape, _flat_slots(read), strict=True) if slot != "new")
+    value = value if value.shape == squeezed else np.reshape(value, squeezed)
+    sizes = tuple(size for _, size, _ in read.basic)
+    if not read.arrays:
+        return _write(x, read, np.reshape(value, sizes) if value.shape != sizes else value, mode)
+    value = np.transpose(value, np.argsort(read.placed)) if value.ndim else value
+    whole = _part(x, read)
+    part = _drop(whole, read)
+    moved = np.transpose(part, read.order)
+    scatter = SCATTER_SET if mode == "set" else SCATTER_ADD
+    new = np.transpose(scatter(moved, value, *_array_inputs(moved, read.arrays)), np.argsort(read.order))
+    return _write(x, read, np.reshape(new, sizes) if new.shape != sizes else new, "set")
+
+
+def _flat_slots(key: _Key) -> list[Any]:
+    return [part for slot in key.slots for part in (["array"] * len(key.picked) if slot == "array" else [slot])]
+
+
+def _write(x: Any, key: _Key, value: Any, mode: str) -> Any:
+    if mode == "add":
+        return OPS["slice_add"](x, value, index=key.basic)
+    if all(part == (0, size, 1) for part, size in zip(key.basic, x.shape, strict=True)):
+        return value
+    return OPS["slice_set"](x, value, index=key.basic)
+
+
+def _value_like(x: Any, value: Any) -> Any:
+    """A value to write into x, in its dtype."""
+    if type(value) in (bool, int, float, complex):
+        if is_traced(x):
+            return np.full_like(x, x.dtype.type(value), shape=())
+        return np.asarray(value).astype(x.dtype)
+    (value,) = lift(value) if not is_traced(x) else lift(value, x)[:1]
+    return value if value.dtype == x.dtype else value.astype(x.dtype)
+
+
+def _fitted(value: Any, shape: Any) -> Any:
+    """Broadcast a value to the shape it is written to; extra leading axes of size 1 are dropped."""
+    original = value.shape
+    while value.ndim > len(shape) and value.shape[0] == 1:
+        value = np.reshape(value, value.shape[1:])
+    if value.shape == shape:
+        return value
+    try:
+        return np.broadcast_to(value, shape)
+    except ValueError:
+        texts = [str(tuple(item)).replace(" ", "") for item in (original, shape)]
+        raise ValueError(f"could not broadcast input array from shape {texts[0]} into shape {texts[1]}") from None
+
+
+def _assign_masked(x: Any, mask: Any, value: Any, mode: str) -> Any:
+    """`x[mask] = value` with a traced mask: possible where the value does not run along the masked axes."""
+    if mask.shape != x.shape[: mask.ndim]:
+        axis = next(place for place in range(mask.ndim) if place >= x.ndim or mask.shape[place] != x.shape[place])
+        raise IndexError(f"boolean index did not match indexed array along axis {axis}")
+    value = _value_like(x, value)
+    rest = x.ndim - mask.ndim
+    if value.ndim > rest:
+        text = errors.message(errors.UNSUPPORTED, function="writing an array through a traced mask", hint=_HINT_MASK)
+        raise errors.UnsupportedFunctionError(text)
+    spread = np.reshape(mask, mask.shape + (1,) * rest)
+    return np.where(spread, value, x) if mode == "set" else x + np.where(spread, value, x.dtype.type(0))

@@ -1,0 +1,52 @@
+"""The CPU executor: programs in native kernels. The only module that imports `tracer._kernels`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy.linalg import cython_blas
+
+from tracer import _kernels
+from tracer.config import config
+from tracer.graph.graph import Graph
+from tracer.lower.build import Layout
+from tracer.lower.schedule import lower
+
+Array = np.ndarray[Any, Any]
+
+Dispatcher = _kernels.Dispatcher
+
+_kernels.set_blas(cython_blas.__pyx_capi__)
+config.listen("threads", _kernels.set_threads)
+
+_KERNELS = frozenset(
+    (name, np.dtype(operand), np.dtype(result)) for name, operand, result, _ in _kernels.list_kernels()
+)
+
+
+def has_kernel(name: str, operand: np.dtype[Any], result: np.dtype[Any]) -> bool:
+    """Whether there is a native kernel for a scalar operation on these dtypes."""
+    return (name, operand, result) in _KERNELS
+
+
+class Executable:
+    """A graph compiled for arguments of given layouts.
+
+    Attributes
+    ----------
+    program : LoweredProgram
+        What was lowered.
+    native : _kernels.Program
+        The same, ready to run.
+    """
+
+    def __init__(self, graph: Graph, layouts: Sequence[Layout] | None = None) -> None:
+        self.program = lower(graph, layouts, has_kernel)
+        self.native = _kernels.Program(self.program)
+
+    def run(self, arrays: Sequence[Array], /) -> list[Array]:
+        """Run on arrays of the layouts it was compiled for; IndexError and the like carry `tracer_line`."""
+        outputs: list[Array] = self.native.run(arrays)
+        return outputs
