@@ -169,9 +169,8 @@ void sort_axes(LoopDraft& draft) {
     for (size_t i = 1; i < draft.shape.size(); ++i) {
         for (size_t d = i; d > 0 && out_of_order(draft, d - 1, d); --d) {
             std::swap(draft.shape[d], draft.shape[d - 1]);
-            for_each_operand(draft, [d](DraftOperand& operand) {
-                std::swap(operand.strides[d], operand.strides[d - 1]);
-            });
+            for_each_operand(draft,
+                             [d](DraftOperand& operand) { std::swap(operand.strides[d], operand.strides[d - 1]); });
         }
     }
 }
@@ -191,7 +190,9 @@ void merge_axes(LoopDraft& draft) {
 
 }  // namespace
 
-int64_t LoopDraft::size() const { return checked_size(shape); }
+int64_t LoopDraft::size() const {
+    return checked_size(shape);
+}
 
 LoopDraft read_loop(py::handle description, BufferTable& table) {
     LoopDraft draft;

@@ -14,20 +14,24 @@ namespace {
 constexpr int64_t BLOCK_BYTES = 24 * 1024;  // of all the blocks in use together: most of a first-level cache
 constexpr int64_t SHORTEST_BLOCK = 256;     // values; below that the calls of kernels show
 constexpr int64_t LONGEST_BLOCK = 2048;
-constexpr int64_t SHORT_ROW = 64;           // rows shorter than this are packed together into one tile
+constexpr int64_t SHORT_ROW = 64;  // rows shorter than this are packed together into one tile
 constexpr size_t ALIGNMENT = 64;
 
-size_t aligned(size_t bytes) { return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; }
+size_t aligned(size_t bytes) {
+    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
 
 // Nanoseconds per element, roughly; the type decides about half of it.
 double step_cost(const char* kernel, Dtype type) {
     static const std::map<std::string, double> DEAR = {
-        {"exp", 0.8},     {"exp2", 0.8},    {"expm1", 1.2},    {"log", 0.9},      {"log1p", 1.2},        {"log2", 1.0},
-        {"log10", 1.0},   {"tanh", 1.2},    {"sigmoid", 1.0},  {"sin", 1.5},      {"cos", 1.5},          {"tan", 2.5},
-        {"power", 4.0},   {"erf", 2.0},     {"sqrt", 0.7},     {"divide", 0.6},   {"floor_divide", 3.0}, {"remainder", 4.0},
-        {"fmod", 5.0},    {"arctan2", 8.0}, {"arcsin", 6.0},   {"arccos", 6.0},   {"arctan", 6.0},       {"sinh", 5.0},
-        {"cosh", 5.0},    {"arcsinh", 8.0}, {"arccosh", 8.0},  {"arctanh", 8.0},  {"cbrt", 8.0},         {"hypot", 4.0},
-        {"logaddexp", 3.0}, {"gamma", 30.0}, {"lgamma", 30.0}, {"erfc", 5.0},     {"reciprocal", 0.6},   {"logaddexp2", 5.0},
+        {"exp", 0.8},        {"exp2", 0.8},         {"expm1", 1.2},     {"log", 0.9},     {"log1p", 1.2},
+        {"log2", 1.0},       {"log10", 1.0},        {"tanh", 1.2},      {"sigmoid", 1.0}, {"sin", 1.5},
+        {"cos", 1.5},        {"tan", 2.5},          {"power", 4.0},     {"erf", 2.0},     {"sqrt", 0.7},
+        {"divide", 0.6},     {"floor_divide", 3.0}, {"remainder", 4.0}, {"fmod", 5.0},    {"arctan2", 8.0},
+        {"arcsin", 6.0},     {"arccos", 6.0},       {"arctan", 6.0},    {"sinh", 5.0},    {"cosh", 5.0},
+        {"arcsinh", 8.0},    {"arccosh", 8.0},      {"arctanh", 8.0},   {"cbrt", 8.0},    {"hypot", 4.0},
+        {"logaddexp", 3.0},  {"gamma", 30.0},       {"lgamma", 30.0},   {"erfc", 5.0},    {"reciprocal", 0.6},
+        {"logaddexp2", 5.0},
     };
     const auto found = DEAR.find(kernel);
     const double scale = 0.25 + static_cast<double>(itemsize(type)) / 8.0 * 0.75;
@@ -80,12 +84,12 @@ class Planner {
     const BufferTable& table_;
     LoopPlan plan_;
     size_t row_axis_ = 0;
-    std::vector<int> last_use_;   // per register: last step that reads it, -1 if none does
-    std::vector<bool> needed_;    // per register
-    std::vector<int> slot_;       // per register
-    std::vector<int> free_;       // register blocks
-    std::vector<int> block_;      // per register: its block, -1 if it lives elsewhere
-    std::vector<int> level_axes_; // axis of each level
+    std::vector<int> last_use_;    // per register: last step that reads it, -1 if none does
+    std::vector<bool> needed_;     // per register
+    std::vector<int> slot_;        // per register
+    std::vector<int> free_;        // register blocks
+    std::vector<int> block_;       // per register: its block, -1 if it lives elsewhere
+    std::vector<int> level_axes_;  // axis of each level
 
     size_t axes() const { return draft_.shape.size(); }
     int operand_count() const { return static_cast<int>(draft_.loads.size() + draft_.stores.size()); }
@@ -237,9 +241,7 @@ class Planner {
         return plan_.registers++;
     }
 
-    int block_slot(int block) const {
-        return operand_count() + static_cast<int>(draft_.immediates.size()) + block;
-    }
+    int block_slot(int block) const { return operand_count() + static_cast<int>(draft_.immediates.size()) + block; }
 
     void place_operands() {
         slot_.assign(draft_.registers.size(), -1);
@@ -464,6 +466,7 @@ class Planner {
             row_cells *= kept(d) ? draft_.shape[d] : 1;
         }
         reduce.cells = rows * row_cells;
+        reduce.rows_reduced = !kept(row_axis_);
         reduce.whole = true;
         int64_t cell = row_cells * reduce.ops.cell, value = plan_.row_size * reduce.size;
         for (size_t d = row_axis_; d < axes(); ++d) {

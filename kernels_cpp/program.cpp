@@ -22,9 +22,11 @@ Factory factory_of(const std::string& opcode) {
         {"scatter", make_scatter}, {"cumulative", make_cumulative}, {"arg_reduce", make_arg_reduce},
         {"call", make_call},
     };
-    for (const auto& [name, factory] : FACTORIES)
-        if (opcode == name)
+    for (const auto& [name, factory] : FACTORIES) {
+        if (opcode == name) {
             return factory;
+        }
+    }
     malformed("there is no instruction " + opcode);
 }
 
@@ -50,8 +52,9 @@ class Program::Lease {
         state_->base.resize(count, nullptr);
         state_->owners.resize(count, nullptr);
         void* arena = nullptr;
-        if (posix_memalign(&arena, ALIGNMENT, std::max<int64_t>(program.arena_, ALIGNMENT)) != 0)
+        if (posix_memalign(&arena, ALIGNMENT, std::max<int64_t>(program.arena_, ALIGNMENT)) != 0) {
             throw std::bad_alloc();
+        }
         state_->arena_owner = py::capsule(arena, [](void* memory) { std::free(memory); });
         state_->arena = static_cast<char*>(arena);
         for (const int number : program.temporaries_) {
@@ -64,8 +67,9 @@ class Program::Lease {
         }
     }
     ~Lease() {
-        if (program_.free_.size() < KEPT_STATES)
+        if (program_.free_.size() < KEPT_STATES) {
             program_.free_.push_back(std::move(state_));
+        }
     }
     Lease(const Lease&) = delete;
     Lease& operator=(const Lease&) = delete;
@@ -79,20 +83,23 @@ class Program::Lease {
 Program::Program(py::object description) {
     py::module_ numpy = py::module_::import("numpy");
     for (py::handle constant : description.attr("constants")) {
-        if (!py::isinstance<py::array>(constant))
+        if (!py::isinstance<py::array>(constant)) {
             malformed("a constant is not an array");
+        }
         constants_.push_back(py::reinterpret_borrow<py::object>(constant));
     }
     arena_ = read_integer(description.attr("arena"), "arena");
     const int64_t outputs = read_integer(description.attr("outputs"), "outputs");
-    if (arena_ < 0 || arena_ > LARGEST_ARENA || outputs < 0 || outputs > (1 << 24))
+    if (arena_ < 0 || arena_ > LARGEST_ARENA || outputs < 0 || outputs > (1 << 24)) {
         malformed("the arena or the number of outputs is out of range");
+    }
     outputs_.assign(outputs, -1);
     line_ = py::cast<std::string>(description.attr("line"));
     read_buffers(description);
     read_instructions(description);
-    if (std::find(outputs_.begin(), outputs_.end(), -1) != outputs_.end())
+    if (std::find(outputs_.begin(), outputs_.end(), -1) != outputs_.end()) {
         malformed("an output has no buffer");
+    }
 }
 
 Program::~Program() = default;
@@ -114,39 +121,52 @@ void Program::place(int number, py::handle python_buffer) {
     const Buffer& buffer = table_.buffers[number];
     dtypes_.push_back(numpy_dtype(buffer.dtype));
     const bool own = buffer.kind == BufferKind::Temporary || buffer.kind == BufferKind::Output;
-    if (own && !is_contiguous(buffer))
+    if (own && !is_contiguous(buffer)) {
         malformed("a temporary or output is not C-contiguous");
+    }
     if (buffer.kind == BufferKind::Argument) {
-        if (buffer.index >= (1 << 24))
+        if (buffer.index >= (1 << 24)) {
             malformed("the argument number is out of range");
-        if (buffer.index >= argument_count())
+        }
+        if (buffer.index >= argument_count()) {
             arguments_.resize(buffer.index + 1, -1);
-        if (arguments_[buffer.index] >= 0)
+        }
+        if (arguments_[buffer.index] >= 0) {
             malformed("two buffers stand for argument " + std::to_string(buffer.index));
+        }
         arguments_[buffer.index] = number;
     } else if (buffer.kind == BufferKind::Output) {
-        if (buffer.index >= output_count() || outputs_[buffer.index] >= 0)
+        if (buffer.index >= output_count() || outputs_[buffer.index] >= 0) {
             malformed("output " + std::to_string(buffer.index) + " is out of range or made twice");
+        }
         outputs_[buffer.index] = number;
     } else if (buffer.kind == BufferKind::Temporary) {
-        if (buffer.offset % ALIGNMENT != 0)
+        if (buffer.offset % ALIGNMENT != 0) {
             malformed("the offset in the arena is not aligned");
-        if (buffer.size > (arena_ - std::min(arena_, buffer.offset)) / itemsize(buffer.dtype) || buffer.offset > arena_)
+        }
+        if (buffer.size > (arena_ - std::min(arena_, buffer.offset)) / itemsize(buffer.dtype) ||
+            buffer.offset > arena_) {
             malformed("it reaches beyond the arena");
+        }
         temporaries_.push_back(number);
     } else {
-        if (buffer.index >= static_cast<int64_t>(constants_.size()))
+        if (buffer.index >= static_cast<int64_t>(constants_.size())) {
             malformed("there is no constant " + std::to_string(buffer.index));
+        }
         const py::object& array = constants_[buffer.index];
         const py::object shape = array.attr("shape"), strides = array.attr("strides");
-        if (read_dtype(array.attr("dtype"), "constant") != buffer.dtype || !shape.equal(python_buffer.attr("shape")))
+        if (read_dtype(array.attr("dtype"), "constant") != buffer.dtype || !shape.equal(python_buffer.attr("shape"))) {
             malformed("the constant has another dtype or shape");
+        }
         const Shape found = read_integers(strides, "strides");
-        for (size_t d = 0; d < found.size(); ++d)
-            if (buffer.shape[d] > 1 && buffer.size > 0 && found[d] != buffer.strides[d] * itemsize(buffer.dtype))
+        for (size_t d = 0; d < found.size(); ++d) {
+            if (buffer.shape[d] > 1 && buffer.size > 0 && found[d] != buffer.strides[d] * itemsize(buffer.dtype)) {
                 malformed("the constant has other strides");
-        if (!py::cast<bool>(array.attr("flags").attr("aligned")))
+            }
+        }
+        if (!py::cast<bool>(array.attr("flags").attr("aligned"))) {
             malformed("the constant is not aligned");
+        }
         constant_buffers_.emplace_back(number, array);
     }
 }
@@ -177,8 +197,9 @@ PyObject* Program::make_output(int64_t i) const {
     PyObject* array = api.PyArray_NewFromDescr_(api.PyArray_Type_, descriptor, static_cast<int>(buffer.shape.size()),
                                                 reinterpret_cast<const Py_intptr_t*>(buffer.shape.data()), nullptr,
                                                 nullptr, 0, nullptr);
-    if (array == nullptr)
+    if (array == nullptr) {
         throw py::error_already_set();
+    }
     return array;
 }
 
@@ -201,15 +222,18 @@ void Program::execute(char* const* arguments, PyObject** outputs, PyObject* cons
         const Context context{state->base.data(), table_.buffers.data(), state->owners.data()};
         if (cost_ > RELEASE_GIL_ABOVE) {
             py::gil_scoped_release release;
-            for (; at < instructions_.size(); ++at)
+            for (; at < instructions_.size(); ++at) {
                 instructions_[at]->run(context);
+            }
         } else {
-            for (; at < instructions_.size(); ++at)
+            for (; at < instructions_.size(); ++at) {
                 instructions_[at]->run(context);
+            }
         }
     } catch (...) {
-        while (made > 0)
+        while (made > 0) {
             Py_DECREF(outputs[--made]);
+        }
         fail(at);
     }
 }
@@ -233,43 +257,54 @@ void Program::fail(size_t at) const {
     const std::string& line = at < instructions_.size() ? instructions_[at]->line : line_;
     // An exception that takes no attributes is passed on without them.
     if (PyObject_SetAttrString(error.value().ptr(), "tracer_instruction", py::int_(at).ptr()) != 0 ||
-        PyObject_SetAttrString(error.value().ptr(), "tracer_line", py::str(line).ptr()) != 0)
+        PyObject_SetAttrString(error.value().ptr(), "tracer_line", py::str(line).ptr()) != 0) {
         PyErr_Clear();
+    }
     throw error;
 }
 
 void Program::check_argument(int64_t i, py::handle value) const {
     const std::string name = "argument " + std::to_string(i);
-    if (!py::isinstance<py::array>(value))
+    if (!py::isinstance<py::array>(value)) {
         malformed(name + " is not an array");
-    if (arguments_[i] < 0)
+    }
+    if (arguments_[i] < 0) {
         return;
+    }
     const Buffer& buffer = table_.buffers[arguments_[i]];
     const auto* array = py::detail::array_proxy(value.ptr());
     const auto& api = py::detail::npy_api::get();
     const PyObject* expected = dtypes_[arguments_[i]].ptr();
-    if (array->descr != expected && !api.PyArray_EquivTypes_(array->descr, dtypes_[arguments_[i]].ptr()))
+    if (array->descr != expected && !api.PyArray_EquivTypes_(array->descr, dtypes_[arguments_[i]].ptr())) {
         malformed(name + " has dtype " + py::cast<std::string>(py::str(value.attr("dtype"))) + ", not " +
                   dtype_name(buffer.dtype));
+    }
     if (array->nd != static_cast<int>(buffer.shape.size()) ||
-        !std::equal(buffer.shape.begin(), buffer.shape.end(), array->dimensions))
+        !std::equal(buffer.shape.begin(), buffer.shape.end(), array->dimensions)) {
         malformed(name + " has another shape");
-    for (int d = 0; d < array->nd; ++d)
-        if (buffer.shape[d] > 1 && buffer.size > 0 && array->strides[d] != buffer.strides[d] * itemsize(buffer.dtype))
+    }
+    for (int d = 0; d < array->nd; ++d) {
+        if (buffer.shape[d] > 1 && buffer.size > 0 && array->strides[d] != buffer.strides[d] * itemsize(buffer.dtype)) {
             malformed(name + " has other strides");
-    if ((array->flags & py::detail::npy_api::NPY_ARRAY_ALIGNED_) == 0)
+        }
+    }
+    if ((array->flags & py::detail::npy_api::NPY_ARRAY_ALIGNED_) == 0) {
         malformed(name + " is not aligned");
-    if (buffer.written && (array->flags & py::detail::npy_api::NPY_ARRAY_WRITEABLE_) == 0)
+    }
+    if (buffer.written && (array->flags & py::detail::npy_api::NPY_ARRAY_WRITEABLE_) == 0) {
         malformed(name + " is written, but not writeable");
+    }
 }
 
 py::list Program::run(py::handle arguments) {
     const auto list = py::reinterpret_steal<py::object>(PySequence_Fast(arguments.ptr(), "expected a list of arrays"));
-    if (!list)
+    if (!list) {
         throw py::error_already_set();
+    }
     const int64_t count = PySequence_Fast_GET_SIZE(list.ptr());
-    if (count < argument_count())
+    if (count < argument_count()) {
         malformed(std::to_string(argument_count()) + " arguments are needed, not " + std::to_string(count));
+    }
     PyObject** items = PySequence_Fast_ITEMS(list.ptr());
     std::vector<char*> addresses(argument_count());
     for (int64_t i = 0; i < argument_count(); ++i) {
@@ -279,16 +314,18 @@ py::list Program::run(py::handle arguments) {
     std::vector<PyObject*> made(outputs_.size());
     execute(addresses.data(), made.data(), items);
     py::list result(made.size());
-    for (size_t i = 0; i < made.size(); ++i)
+    for (size_t i = 0; i < made.size(); ++i) {
         PyList_SET_ITEM(result.ptr(), i, made[i]);
+    }
     return result;
 }
 
 std::string Program::text() const {
     std::string text = "<Program of " + std::to_string(instructions_.size()) + " instructions, " +
                        std::to_string(argument_count()) + " arguments, " + std::to_string(output_count()) + " outputs:";
-    for (const auto& instruction : instructions_)
+    for (const auto& instruction : instructions_) {
         text += "\n  " + instruction->name();
+    }
     return text + ">";
 }
 
@@ -300,7 +337,8 @@ void bind_program(py::module_& m) {
         .def_property_readonly("num_outputs", &Program::output_count)
         .def_property_readonly("cost", &Program::cost, "Estimated nanoseconds of a run on one core.")
         .def("__repr__", &Program::text);
-    m.def("set_threads", &set_thread_count, py::arg("count"), "Threads of a parallel loop; below 1: one per processor.");
+    m.def("set_threads", &set_thread_count, py::arg("count"),
+          "Threads of a parallel loop; below 1: one per processor.");
     m.def("get_threads", &thread_count, "Threads that a parallel loop may use.");
 }
 

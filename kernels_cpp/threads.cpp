@@ -36,15 +36,17 @@ class Pool {
   public:
     explicit Pool(int workers) {
         threads_.reserve(workers);
-        for (int i = 0; i < workers; ++i)
+        for (int i = 0; i < workers; ++i) {
             threads_.emplace_back([this] { serve(); });
+        }
     }
 
     ~Pool() {
         stopping_.store(true);
         announce();
-        for (auto& thread : threads_)
+        for (auto& thread : threads_) {
             thread.join();
+        }
     }
 
     int workers() const { return static_cast<int>(threads_.size()); }
@@ -60,8 +62,9 @@ class Pool {
         open_.store(false);
         for (int waits = 1; active_.load() > 0; ++waits) {
             relax();
-            if (waits % SPINS == 0)
+            if (waits % SPINS == 0) {
                 std::this_thread::yield();
+            }
         }
     }
 
@@ -89,16 +92,18 @@ class Pool {
 
     void take_parts() {
         inside_part = true;
-        for (int64_t part; (part = next_.fetch_add(1)) < parts_;)
+        for (int64_t part; (part = next_.fetch_add(1)) < parts_;) {
             work_(data_, part);
+        }
         inside_part = false;
     }
 
     uint64_t await(uint64_t seen) {
         for (int i = 0; i < SPINS; ++i) {
             const uint64_t now = generation_.load();
-            if (now != seen)
+            if (now != seen) {
                 return now;
+            }
             relax();
         }
         std::unique_lock<std::mutex> lock(mutex_);
@@ -112,8 +117,9 @@ class Pool {
         for (uint64_t seen = 0; !stopping_.load();) {
             seen = await(seen);
             active_.fetch_add(1);
-            if (open_.load())
+            if (open_.load()) {
                 take_parts();
+            }
             active_.fetch_sub(1);
         }
     }
@@ -142,8 +148,9 @@ void stop_pool() {
 }
 
 void run_inline(int64_t parts, void (*work)(void*, int64_t), void* data) {
-    for (int64_t part = 0; part < parts; ++part)
+    for (int64_t part = 0; part < parts; ++part) {
         work(data, part);
+    }
 }
 
 struct Scratch {
@@ -158,14 +165,17 @@ thread_local Scratch thread_scratch;
 
 int thread_count() {
     const int wanted = wanted_threads.load(std::memory_order_relaxed);
-    if (wanted > 0)
+    if (wanted > 0) {
         return wanted;
+    }
     const int found = processors();
     wanted_threads.store(found, std::memory_order_relaxed);
     return found;
 }
 
-void set_thread_count(int n) { wanted_threads.store(n < 1 ? processors() : n, std::memory_order_relaxed); }
+void set_thread_count(int n) {
+    wanted_threads.store(n < 1 ? processors() : n, std::memory_order_relaxed);
+}
 
 void parallel_run(int64_t parts, void (*work)(void* data, int64_t part), void* data) {
     static const bool registered = [] {
@@ -175,11 +185,13 @@ void parallel_run(int64_t parts, void (*work)(void* data, int64_t part), void* d
     }();
     (void)registered;
     const int workers = thread_count() - 1;
-    if (parts < 2 || workers < 1 || inside_part)
+    if (parts < 2 || workers < 1 || inside_part) {
         return run_inline(parts, work, data);
+    }
     std::unique_lock<std::mutex> lock(*pool_mutex, std::try_to_lock);
-    if (!lock.owns_lock())
+    if (!lock.owns_lock()) {
         return run_inline(parts, work, data);
+    }
     if (pool == nullptr || pool->workers() != workers) {
         delete pool;
         pool = nullptr;
@@ -196,8 +208,9 @@ char* scratch(std::size_t bytes) {
         thread_scratch.memory = nullptr;
         thread_scratch.size = 0;
         void* memory = nullptr;
-        if (posix_memalign(&memory, ALIGNMENT, size) != 0)
+        if (posix_memalign(&memory, ALIGNMENT, size) != 0) {
             throw std::bad_alloc();
+        }
         thread_scratch.memory = static_cast<char*>(memory);
         thread_scratch.size = size;
     }

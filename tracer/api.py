@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, overload
+from typing import Any
 
 from tracer import derivatives, errors
 from tracer.checking import Checked
-from tracer.compiled import Compiled
+from tracer.compiled import Compiled, label_of
 from tracer.graph import text
 from tracer.graph.graph import toposort
 from tracer.graph.node import INPUT, Node
@@ -24,10 +24,6 @@ BACKENDS = ("cpu", "reference")
 MODES = ("fast", "check")
 
 
-@overload
-def compile(function: Callable[..., Any], /, **options: Any) -> Compiled: ...
-@overload
-def compile(function: None = None, /, **options: Any) -> Callable[[Callable[..., Any]], Compiled]: ...
 def compile(
     function: Callable[..., Any] | None = None,
     /,
@@ -90,7 +86,7 @@ def compile(
     def wrap_function(inner: Callable[..., Any]) -> Compiled:
         if not callable(inner):
             raise TypeError(f"tracer.compile needs a function, not {inner!r}")
-        label = name or getattr(inner, "__qualname__", type(inner).__name__)
+        label = name or label_of(inner)
         floats = inner.argnums if isinstance(inner, derivatives.Transform) else ()
         finish = None if updates is None else _finish(updates, params, label)
         kind = Checked if mode == "check" else Compiled

@@ -42,6 +42,12 @@ class CacheInfo(NamedTuple):
     reasons: tuple[str, ...]
 
 
+def label_of(function: Any) -> str:
+    """How messages call a function."""
+    label: str = getattr(function, "__qualname__", type(function).__name__)
+    return label
+
+
 class Leaves(NamedTuple):
     """The flattened arguments of one call."""
 
@@ -54,6 +60,7 @@ class Leaves(NamedTuple):
 
     @property
     def arrays(self) -> list[np.ndarray[Any, Any]]:
+        """The leaves that are traced."""
         return [value for value, traced in zip(self.values, self.is_array, strict=True) if traced]
 
 
@@ -64,8 +71,9 @@ class Compiled(Dispatcher):
     """
 
     def __new__(cls, *_: Any, **__: Any) -> Compiled:
-        self = super().__new__(cls, lambda *args, **kwargs: self._slow_call(*args, **kwargs))
-        return self
+        """Give the native part what it falls back to for arguments that no plan fits."""
+        self: Any = super().__new__(cls, lambda *args, **kwargs: self._slow_call(*args, **kwargs))
+        return self  # type: ignore[no-any-return]
 
     def __init__(
         self,
@@ -78,7 +86,7 @@ class Compiled(Dispatcher):
     ) -> None:
         functools.update_wrapper(self, function, updated=())
         self.function = function
-        self.name = name or getattr(function, "__qualname__", type(function).__name__)
+        self.name = name or label_of(function)
         self._backend = backend
         self._finish = finish
         self._traced_floats = frozenset(traced_floats)
@@ -216,7 +224,8 @@ class Compiled(Dispatcher):
         elif leaves.key == before.key:
             plan = self._plans[leaves.key][-1] if self._plans.get(leaves.key) else None
             failed = [guard.label for guard in plan.traced.guards if not guard.holds()] if plan else []
-            reason = f"{failed[0]}, which the function reads, has changed" if failed else "a captured value changed type"
+            changed = f"{failed[0]}, which the function reads, has changed" if failed else None
+            reason = changed or "a captured value has another type"
         else:
             reason = _difference(before, leaves)
         self._reasons.append(reason)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 
 class Config:
@@ -31,7 +31,7 @@ class Config:
     True
     """
 
-    _choices = {"backend": ("cpu", "reference")}
+    _choices: ClassVar[dict[str, tuple[str, ...]]] = {"backend": ("cpu", "reference")}
 
     def __init__(self) -> None:
         self._listeners: dict[str, list[Callable[[Any], None]]] = {}

@@ -230,6 +230,7 @@ GRAD_TARGET = (
     "HINT: tracer.grad(f)(x), or tracer.grad(cost, [w, b]) in a function decorated with @tracer.compile."
 )
 NOT_A_GRAPH = (
-    "a {type} has no graph to show.\nHINT: tracer.pp(f, x) for a function f at an argument x, or tracer.pp(value) in a trace."
+    "a {type} has no graph to show.\n"
+    "HINT: tracer.pp(f, x) for a function f at an argument x, or tracer.pp(value) in a trace."
 )
 MISMATCH = "mode='check': {what} of {function!r} differ at output {output}: {detail}"

@@ -15,7 +15,7 @@ from tracer.graph.node import INPUT, Node, input_node
 from tracer.rewrite.passes import optimise
 from tracer.run import backend
 from tracer.tracing import capture, trace
-from tracer.tracing.proxy import Proxy, unwrap
+from tracer.tracing.proxy import Proxy
 from tracer.tracing.shared import Shared, owner
 from tracer.tree import Structure, flatten, unflatten
 from tracer.types import is_supported, type_of
@@ -128,7 +128,8 @@ def _collect(
 ) -> Traced:
     leaves, structure = flatten(result)
     by_proxy = {id(proxy): position for position, proxy, _ in arguments}
-    results, outputs = [], []
+    results: list[Result] = []
+    outputs: list[Node] = []
     for leaf in leaves:
         if id(leaf) in by_proxy:
             results.append(Result("argument", by_proxy[id(leaf)]))

@@ -129,7 +129,7 @@ class _Checker:
     def _direction(self, value: Array) -> Any:
         if value.dtype.kind not in "fc":
             return None
-        direction = self.random.standard_normal(value.shape)
+        direction: Any = self.random.standard_normal(value.shape)
         if value.dtype.kind == "c":
             direction = direction + 1j * self.random.standard_normal(value.shape)
         return np.asarray(direction, value.dtype)

@@ -17,6 +17,7 @@ class Structure(NamedTuple):
 
     @property
     def leaf_count(self) -> int:
+        """How many leaves it has."""
         return 1 if self.kind == "leaf" else sum(child.leaf_count for child in self.children)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -34,6 +34,7 @@ class ArrayType(NamedTuple):
 
     @property
     def ndim(self) -> int:
+        """Number of dimensions."""
         return len(self.shape)
 
     @property
@@ -73,13 +74,13 @@ def is_inexact(dtype: np.dtype[Any]) -> bool:
     return dtype.kind in "fc"
 
 
-@lru_cache(maxsize=None)
+@cache
 def real_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """The dtype of the real part: float32 for complex64, itself for a real dtype."""
     return np.empty(0, dtype).real.dtype
 
 
-@lru_cache(maxsize=None)
+@cache
 def resolve_ufunc(ufunc: np.ufunc, operands: tuple[Any, ...]) -> tuple[np.dtype[Any], ...]:
     """NumPy's loop dtypes (inputs, then outputs) of a ufunc for operand dtypes or Python scalar types.
 
@@ -88,10 +89,11 @@ def resolve_ufunc(ufunc: np.ufunc, operands: tuple[Any, ...]) -> tuple[np.dtype[
     return ufunc.resolve_dtypes((*operands, *(None,) * ufunc.nout))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _promote(operands: tuple[Any, ...]) -> np.dtype[Any]:
-    weak = {int: 0, float: 0.0, complex: 0j, bool: np.bool_}
-    return np.result_type(*(weak[item] if isinstance(item, type) else item for item in operands))
+    weak: dict[Any, Any] = {int: 0, float: 0.0, complex: 0j, bool: np.bool_}
+    arguments: list[Any] = [weak[item] if isinstance(item, type) else item for item in operands]
+    return np.result_type(*arguments)
 
 
 def promote(operands: Iterable[Any]) -> np.dtype[Any]:
@@ -174,6 +176,3 @@ def contiguous_strides(shape: Sequence[int]) -> tuple[int, ...]:
         strides.append(step)
         step *= max(size, 1)
     return tuple(reversed(strides))
-
-
-DtypeRule = Callable[..., tuple[np.dtype[Any], ...]]

@@ -21,8 +21,13 @@ from tracer.lower.program import Buffer, Call, Loop, Program, Reduce, Step, Stor
 DTYPES = [np.dtype(code) for code in "?bhilBHILfdFD"]
 BOOL, I64, F32, F64 = np.dtype(bool), np.dtype(np.int64), np.dtype(np.float32), np.dtype(np.float64)
 REDUCTIONS = {
-    "sum": np.add, "prod": np.multiply, "max": np.maximum, "min": np.minimum, "any": np.logical_or, "all": np.logical_and
-}  # fmt: skip
+    "sum": np.add,
+    "prod": np.multiply,
+    "max": np.maximum,
+    "min": np.minimum,
+    "any": np.logical_or,
+    "all": np.logical_and,
+}
 
 
 @pytest.fixture(autouse=True, params=[1, 2])
@@ -102,8 +107,9 @@ def window(base: np.ndarray, view: View, shape: tuple[int, ...]) -> np.ndarray:
     if 0 in shape:
         return np.empty(shape, base.dtype)
     start = base.__array_interface__["data"][0] + view.offset * base.itemsize
-    low = base.__array_interface__["data"][0] + sum(min(0, (n - 1) * s) for n, s in zip(base.shape, base.strides))
-    span = sum(abs((n - 1) * s) for n, s in zip(base.shape, base.strides)) + base.itemsize
+    reach = [(n - 1) * stride for n, stride in zip(base.shape, base.strides, strict=True)]
+    low = base.__array_interface__["data"][0] + sum(min(0, way) for way in reach)
+    span = sum(map(abs, reach)) + base.itemsize
     memory = np.ctypeslib.as_array((np.ctypeslib.ctypes.c_byte * span).from_address(low))
     strides = [stride * base.itemsize for stride in view.strides]
     return as_strided(memory[start - low :][: base.itemsize].view(base.dtype), shape, strides)
@@ -251,7 +257,7 @@ def test_random_loops(case: Case) -> None:
 
 
 def polynomial(x: np.ndarray, y: np.ndarray, z: np.ndarray, shape: tuple[int, ...]) -> Case:
-    """x * y + z."""
+    """Multiply x by y and add z."""
     case = Case(shape)
     a, b, c = case.load(x), case.load(y), case.load(z)
     case.store(case.step("add", x.dtype, case.step("multiply", x.dtype, a, b), c), x.dtype)
@@ -392,7 +398,7 @@ def test_constants_and_temporaries() -> None:
 
 
 def call_program(function: Any) -> _kernels.Program:
-    """output = function(argument) over three numbers, as the second instruction."""
+    """Apply the function to three numbers, as the second instruction."""
     buffers = (
         Buffer("argument", F64, (3,), (1,), 0),
         Buffer("temporary", F64, (3,), (1,), 0, 0),

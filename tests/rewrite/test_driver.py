@@ -32,7 +32,7 @@ def chain(length: int) -> Graph:
 
 
 def test_one_walk_reaches_the_fixed_point():
-    graph = graph_of(lambda x: np.log(1 + np.exp(-(-x))) * 1 + np.exp(x * 1 - 0.0) - 1, X)
+    graph = graph_of(lambda x: np.log(1 + np.exp(np.negative(-x))) * 1 + np.exp(x * 1 - 0.0) - 1, X)
     new = rewrite(graph, EVERYTHING, strict=True)
     assert rewrite(new, EVERYTHING, strict=True) == new
     np.testing.assert_allclose(compute(new, X), compute(graph, X), rtol=1e-14)
@@ -125,7 +125,7 @@ def test_circles_end():
 def test_deep_graphs_need_no_recursion():
     def function(x):
         for _ in range(5000):
-            x = -(-(x * 1 + np.exp(x) - 1))
+            x = np.negative(-(x * 1 + np.exp(x) - 1))
         return x
 
     new = rewrite(graph_of(function, X), EVERYTHING, strict=True)

@@ -138,7 +138,7 @@ def test_a_wrong_rule_is_caught():
     wrong = Rule("wrong", lambda x: np.exp(x) - 1, lambda x: np.exp(x), example={"x": np.ones(2)})
     with pytest.raises(AssertionError):
         test_pattern_and_replacement_agree(wrong)
-    with pytest.raises(AssertionError, match="not equal|Not equal"):
+    with pytest.raises(AssertionError, match="Not equal"):
         test_graph_is_rewritten(wrong, dict)
 
 
@@ -151,7 +151,7 @@ def test_a_rule_that_never_fires_is_caught():
 def test_patterns_refuse_what_they_cannot_say():
     with pytest.raises(TypeError, match="cumsum"):
         _ = Rule("odd", lambda x: np.cumsum(x), lambda x: x).term
-    with pytest.raises(TypeError, match="add.reduce"):
+    with pytest.raises(TypeError, match=r"add\.reduce"):
         _ = Rule("odd", lambda x: np.add.reduce(x), lambda x: x).term
     with pytest.raises(TypeError, match="'odd' is not an op"):
         _ = Rule("odd", lambda x: x, lambda x: x).term

@@ -1,4 +1,4 @@
-"""Formulas as users write them: what they become, and that values and gradients are right where the naive form fails."""
+"""Formulas as users write them: what they become, and values and gradients where the naive form fails."""
 
 import numpy as np
 import pytest
@@ -153,15 +153,27 @@ FORMULAS = {
     "logaddexp(0, x)": (lambda x: np.logaddexp(0, x), "softplus", 1000.0, 1000.0, 1.0),
     "logaddexp(x, 0)": (lambda x: np.logaddexp(x, 0.0), "softplus", -1000.0, 0.0, 0.0),
     "log(sigmoid)": (
-        lambda x: np.log(1 / (1 + np.exp(-x))), "negative softplus negative", -1000.0, -1000.0, 1.0,
+        lambda x: np.log(1 / (1 + np.exp(-x))),
+        "negative softplus negative",
+        -1000.0,
+        -1000.0,
+        1.0,
     ),
     "log(1 - sigmoid)": (
-        lambda x: np.log(1 - 1 / (1 + np.exp(-x))), "softplus negative", 1000.0, -1000.0, -1.0,
+        lambda x: np.log(1 - 1 / (1 + np.exp(-x))),
+        "softplus negative",
+        1000.0,
+        -1000.0,
+        -1.0,
     ),
     "log1p(-sigmoid)": (lambda x: np.log1p(-1 / (1 + np.exp(-x))), "softplus negative", 1000.0, -1000.0, -1.0),
     "swish": (lambda x: x / (1 + np.exp(-x)), "sigmoid multiply", -1000.0, 0.0, 0.0),
     "tanh": (
-        lambda x: (np.exp(x) - np.exp(-x)) / (np.exp(x) + np.exp(-x)), "tanh", 1000.0, 1.0, 0.0,
+        lambda x: (np.exp(x) - np.exp(-x)) / (np.exp(x) + np.exp(-x)),
+        "tanh",
+        1000.0,
+        1.0,
+        0.0,
     ),
     "tanh of 2x": (lambda x: (np.exp(2 * x) - 1) / (np.exp(2 * x) + 1), "multiply multiply tanh", 1000.0, 1.0, 0.0),
     "log(exp(x))": (lambda x: np.log(np.exp(x)), "", 1000.0, 1000.0, 1.0),

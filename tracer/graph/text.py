@@ -151,6 +151,22 @@ def _shaped(node: Node, inputs: list[Piece]) -> Piece:
     return f"{node.op.name}({inputs[0][0]}, {_param(node.shape)})", _ATOM
 
 
+def _reshape(node: Node, inputs: list[Piece]) -> Piece:
+    """A reshape that only drops or adds axes reads as the index that makes it: x[0], x[:, None]."""
+    source = node.inputs[0]
+    if source.op.name == "slice":
+        index, full = source.params["index"], source.inputs[0].shape
+        dropped = [size == 1 and whole != 1 for (_, size, _), whole in zip(index, full, strict=True)]
+        if tuple(size for (_, size, _), drop in zip(index, dropped, strict=True) if not drop) == node.shape:
+            parts = [str(item[0]) if drop else _range(*item, whole) for item, drop, whole in zip(index, dropped, full)]
+            return f"{inputs[0][0].rpartition('[')[0]}[{', '.join(parts)}]", _ATOM
+    rest = list(source.shape)
+    marks = [":" if rest and size == rest[0] and not rest.pop(0) == () else "None" for size in node.shape]
+    if not rest and "None" in marks:
+        return f"{_within(inputs[0], _ATOM)}[{', '.join(marks)}]", _ATOM
+    return _shaped(node, inputs)
+
+
 def _range(start: int, size: int, step: int, full: int | None) -> str:
     if (start, size, step) == (0, full, 1):
         return ":"
@@ -164,7 +180,7 @@ def _range(start: int, size: int, step: int, full: int | None) -> str:
 
 
 def _ranges(index: Any, shape: tuple[int | None, ...]) -> str:
-    return ", ".join(_range(*item, full) for item, full in zip(index, shape, strict=True))
+    return ", ".join(_range(start, size, step, full) for (start, size, step), full in zip(index, shape, strict=True))
 
 
 def _slice(node: Node, inputs: list[Piece]) -> Piece:

@@ -1,7 +1,7 @@
 """Cheaper forms: signs and constants collected, sums taken before products, transposes absorbed, sums as dots.
 
-Results may differ from the user's formula in the last bit, as with any reordered sum, and in the sign of a sum that
-is zero; never in being NaN or infinite where the formula is not.
+Results may differ from the user's formula in the last bits, as with any reordered sum, and in the sign of a sum that
+is zero. Constant factors leave a sum, which therefore overflows where the sum of the unscaled terms does.
 """
 
 from __future__ import annotations
@@ -12,15 +12,18 @@ from typing import Any
 import numpy as np
 
 from tracer.graph.node import INPUT, Node
-from tracer.rewrite.canonical import FINITE, M, X, floating, inexact, integral, real
+from tracer.rewrite.canonical import FINITE, X, floating, inexact, integral, real
 from tracer.rewrite.rule import AnyRule, Rule, op
-from tracer.types import reduced_shape
+from tracer.types import broadcast_shapes, reduced_shape
 
 _unslice: Any = op("unslice")
 _slice_add: Any = op("slice_add")
 _scatter_add: Any = op("scatter_add")
 _broadcast_to: Any = op("broadcast_to")
 _matmul: Any = op("matmul")
+
+_FEWEST_POINTS = 256
+"""A smaller product is cheaper inside a fused loop than as a call of the library."""
 
 A = np.arange(6.0).reshape(2, 3) - 2.5
 B = np.arange(12.0).reshape(3, 4) / 7
@@ -85,6 +88,8 @@ def _axis_roles(x: Any, y: Any, axis: tuple[int, ...]) -> list[str]:
 def _is_contraction(x: Node, y: Node, axis: tuple[int, ...]) -> bool:
     """Whether sum(x * y) is an outer product summed over a shared axis, or the dot of two values in memory."""
     if not inexact(x) or x.dtype != y.dtype or None in x.shape or None in y.shape:
+        return False
+    if math.prod(broadcast_shapes(x.shape, y.shape)) < _FEWEST_POINTS:  # type: ignore[arg-type]
         return False
     roles = _axis_roles(x.type, y.type, axis)
     if "k" not in roles or "x" in roles or "y" in roles:
@@ -193,7 +198,7 @@ SIGNS: tuple[AnyRule, ...] = (
         example={"a": np.arange(3), "b": np.arange(3)[::-1]},
     ),
     Rule(
-        "-sum(-x)",
+        "sum(-x)",
         lambda x, axis, keepdims: np.sum(-x, axis=axis, keepdims=keepdims),
         lambda x, axis, keepdims: -np.sum(x, axis=axis, keepdims=keepdims),
         example={"x": A, "axis": (1,), "keepdims": False},
@@ -297,7 +302,12 @@ PRODUCTS: tuple[AnyRule, ...] = (
         lambda x, y, axis, keepdims: np.sum(x * y, axis=axis, keepdims=keepdims),
         contract,
         when=_is_contraction,
-        example={"x": A[:, :, None], "y": B[None, :, :], "axis": (1,), "keepdims": False},
+        example={
+            "x": np.linspace(-1, 1, 128).reshape(8, 16, 1),
+            "y": np.linspace(0, 1, 64).reshape(1, 16, 4),
+            "axis": (1,),
+            "keepdims": False,
+        },
     ),
 )
 

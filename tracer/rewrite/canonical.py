@@ -53,6 +53,11 @@ def integral(x: Node) -> bool:
     return x.dtype.kind in "iu"
 
 
+def known(shape: Any) -> bool:
+    """Whether every dimension is known; two unknown ones need not be the same."""
+    return None not in shape
+
+
 def lossless(source: np.dtype[Any], target: np.dtype[Any]) -> bool:
     """Whether a cast keeps every value (NumPy calls int64 to float64 safe, but it rounds)."""
     if source.kind in "iu" and source.itemsize == 8 and target.kind in "fc":
@@ -69,8 +74,11 @@ def fold(node: Node, frozen: Frozen) -> Node | None:
         return None
     if None in node.shape or node.type.size > _FOLDED_SIZE:
         return None
-    with np.errstate(all="ignore"):
-        value = node.op.evaluate(*(item.value for item in node.inputs), **node.params)
+    try:
+        with np.errstate(all="ignore"):
+            value = node.op.evaluate(*(item.value for item in node.inputs), **node.params)
+    except (IndexError, ValueError, OverflowError, ZeroDivisionError):
+        return None  # It fails when it runs, and is then blamed on the user's line.
     return constant(value, node.dtype)
 
 
@@ -93,6 +101,8 @@ def narrow(node: Node, frozen: Frozen) -> Node | None:
 
 def _sum_of_broadcast(x: Any, shape: tuple[int, ...], axis: tuple[int, ...], keepdims: bool) -> Any:
     """Sum a broadcast array without repeating it: n * x along the axes that were stretched."""
+    if None in shape:
+        return None
     padded = (1,) * (len(shape) - x.ndim) + x.shape
     stretched = [item for item in axis if padded[item] == 1]
     count = math.prod(shape[item] for item in stretched)
@@ -101,18 +111,19 @@ def _sum_of_broadcast(x: Any, shape: tuple[int, ...], axis: tuple[int, ...], kee
     x = np.reshape(x, padded)
     kept = tuple(item for item in axis if item not in stretched)
     rest = np.sum(x, axis=kept, keepdims=True) if kept else x
-    whole = tuple(1 if place in stretched else size for place, size in enumerate(shape))
-    rest = np.broadcast_to(rest, reduced_shape(whole, kept, True))
-    return np.reshape(rest, reduced_shape(shape, axis, keepdims)) * count
+    whole: Any = tuple(1 if place in stretched else size for place, size in enumerate(shape))
+    left: Any = reduced_shape(shape, axis, keepdims)
+    spread: Any = reduced_shape(whole, kept, True)
+    return np.reshape(np.broadcast_to(rest, spread), left) * count
 
 
 def _extremum_of_broadcast(x: Any, shape: tuple[int, ...], axis: tuple[int, ...], keepdims: bool) -> Any:
     padded = (1,) * (len(shape) - x.ndim) + x.shape
-    if any(padded[item] != 1 or shape[item] == 0 for item in axis):
+    if None in shape or any(padded[item] != 1 or shape[item] == 0 for item in axis):
         return None
     whole = tuple(1 if place in axis else size for place, size in enumerate(shape))
-    x = np.broadcast_to(np.reshape(x, padded), whole)
-    return np.reshape(x, reduced_shape(shape, axis, keepdims))
+    left: Any = reduced_shape(shape, axis, keepdims)
+    return np.reshape(np.broadcast_to(np.reshape(x, padded), whole), left)
 
 
 def _joined_axes(first: tuple[int, ...], kept: bool, second: tuple[int, ...], ndim: int) -> tuple[int, ...]:
@@ -143,7 +154,7 @@ def _reduction_rules(name: str) -> list[AnyRule]:
             f"{name} over axes of size 1",
             lambda x, axis, keepdims: reduce(x, axis=axis, keepdims=keepdims),
             lambda x, axis, keepdims: np.reshape(x, reduced_shape(x.shape, axis, keepdims)),
-            when=lambda x, axis: all(x.shape[item] == 1 for item in axis),
+            when=lambda x, axis: known(x.shape) and all(x.shape[item] == 1 for item in axis),
             example={"x": _example(name)[:, :1], "axis": (1,), "keepdims": False},
         ),
         Rule(
@@ -216,7 +227,7 @@ IDENTITIES: tuple[AnyRule, ...] = (
     Rule("x + 0, integers", lambda x: x + 0, lambda x: x, when=integral, example={"x": np.arange(3)}),
     Rule("0 - x, integers", lambda x: 0 - x, lambda x: -x, when=integral, example={"x": np.arange(3)}),
     Rule("-0.0 - x", lambda x: -0.0 - x, lambda x: -x, when=floating, example={"x": X}),
-    Rule("--x", lambda x: -(-x), lambda x: x, example={"x": X}),
+    Rule("--x", lambda x: np.negative(-x), lambda x: x, example={"x": X}),
     Rule(
         "x / power of two",
         lambda x, c: x / c,
@@ -232,8 +243,13 @@ IDENTITIES: tuple[AnyRule, ...] = (
     Rule("x ** -0.5", lambda x: x**-0.5, lambda x: 1 / np.sqrt(x), when=floating, example={"x": POSITIVE}),
     Rule("x ** 3", lambda x: x**3, lambda x: x * np.square(x), when=real, example={"x": X}),
     Rule("x ** 4", lambda x: x**4, lambda x: np.square(np.square(x)), when=real, example={"x": X}),
-    Rule("x * x", lambda x: x * x, lambda x: np.square(x), when=lambda x: real(x) and x.dtype.kind != "b",
-         example={"x": X}),
+    Rule(
+        "x * x",
+        lambda x: x * x,
+        lambda x: np.square(x),
+        when=lambda x: real(x) and x.dtype.kind != "b",
+        example={"x": X},
+    ),
     Rule("square(-x)", lambda x: np.square(-x), lambda x: np.square(x), example={"x": X}),
     Rule("square(|x|)", lambda x: np.square(np.abs(x)), lambda x: np.square(x), when=real, example={"x": X}),
     Rule("|-x|", lambda x: np.abs(-x), lambda x: np.abs(x), example={"x": X}),
@@ -302,7 +318,7 @@ VIEWS: tuple[AnyRule, ...] = (
         "reshape to the same shape",
         lambda x, shape: np.reshape(x, shape),
         lambda x: x,
-        when=lambda x, shape: x.shape == shape,
+        when=lambda x, shape: x.shape == shape and known(shape),
         example={"x": M, "shape": (2, 3, 4)},
     ),
     Rule(
@@ -348,14 +364,14 @@ VIEWS: tuple[AnyRule, ...] = (
         "reshape of a broadcast scalar",
         lambda x, shape, second: np.reshape(np.broadcast_to(x, shape), second),
         lambda x, second: np.broadcast_to(x, second),
-        when=lambda x: x.shape == (),
+        when=lambda x, second: x.shape == () and known(second),
         example={"x": np.float64(2.0), "shape": (2, 3), "second": (6,)},
     ),
     Rule(
         "slice of a broadcast scalar",
         lambda x, shape, index: _slice(np.broadcast_to(x, shape), index=index),
         lambda x, index: np.broadcast_to(x, tuple(size for _, size, _ in index)),
-        when=lambda x: x.shape == (),
+        when=lambda x, shape: x.shape == () and known(shape),
         example={"x": np.float64(2.0), "shape": (5,), "index": ((1, 3, 1),)},
     ),
 )

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
+from collections.abc import Callable
 
 from tracer.errors import GraphError
 from tracer.graph import graph as graphs
 from tracer.graph.graph import Graph
-from tracer.graph.node import Node
 from tracer.rewrite.algebra import ALGEBRA
 from tracer.rewrite.canonical import CANONICAL
 from tracer.rewrite.driver import rewrite
+from tracer.rewrite.rule import Frozen
 from tracer.rewrite.stabilise import STABILISE
 
 Pass = Callable[[Graph], Graph]
@@ -19,7 +19,7 @@ STABLE = (*STABILISE, *CANONICAL)
 CHEAP = (*CANONICAL, *ALGEBRA)
 
 
-def stabilise(graph: Graph, frozen: Set[Node] = frozenset()) -> Graph:
+def stabilise(graph: Graph, frozen: Frozen = frozenset()) -> Graph:
     """Replace formulas that overflow or cancel; nodes in `frozen` keep their identity and stay in the graph."""
     return rewrite(graph, STABLE, frozen)
 

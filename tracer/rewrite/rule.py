@@ -13,8 +13,7 @@ Literals
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -27,7 +26,7 @@ from tracer.tracing.proxy import unwrap, wrap
 from tracer.types import ArrayType
 
 Binding = dict[str, Any]
-Frozen = Set[Node]
+Frozen = frozenset[Node] | set[Node]
 
 
 def op(name: str) -> Callable[..., Any]:
@@ -114,14 +113,14 @@ TRANSPARENT = frozenset(("broadcast_to", "reshape", "astype"))
 def scalar_value(node: Node) -> np.generic | None:
     """The number that every element of a node is, if it is a constant one; None otherwise."""
     if node.op is CONSTANT:
-        array = node.value
+        array: Any = node.value
         return array.reshape(())[()] if array.size == 1 else None
     if node.op.name not in TRANSPARENT:
         return None
     value = scalar_value(node.inputs[0])
     if value is not None and value.dtype != node.dtype:
         with np.errstate(all="ignore"):
-            value = node.dtype.type(value.astype(node.dtype))
+            value = value.astype(node.dtype)
     return value
 
 
@@ -212,7 +211,8 @@ def _could_be(term: Any, kind: Any) -> bool:
 
 
 def _names(function: Callable[..., Any]) -> tuple[str, ...]:
-    return tuple(inspect.signature(function).parameters)
+    code = function.__code__
+    return tuple(code.co_varnames[: code.co_argcount])
 
 
 @dataclass(eq=False, frozen=True)
@@ -309,8 +309,10 @@ class NodeRule:
 
     def fits(self, operation: Op, kinds: tuple[Any, ...], twice: bool) -> bool:
         """Whether the rule can apply to a node of this op with inputs of these kinds."""
-        found = [(kind.op if isinstance(kind, Scalar) else kind).name == self.above for kind in kinds if kind is not None]
-        return operation.family in self.families and (all(found) if self.every else any(found))
+        if operation.family not in self.families:
+            return False
+        names = [(kind.op if isinstance(kind, Scalar) else kind).name if kind is not None else "" for kind in kinds]
+        return all(name == self.above for name in names) if self.every else self.above in names
 
 
 AnyRule = Rule | NodeRule

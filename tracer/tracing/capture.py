@@ -77,13 +77,16 @@ class Surroundings:
         if isinstance(function, partial):
             self._visit_callable(function.func)
         elif isinstance(function, types.MethodType):
-            self._visit_function(function.__func__, function.__self__)
+            method: Any = function.__func__
+            self._visit_function(method, function.__self__)
         elif isinstance(function, types.FunctionType):
             self._visit_function(function, None)
         elif hasattr(function, "__wrapped__"):
             self._visit_callable(function.__wrapped__)
-        elif hasattr(type(function), "__call__") and isinstance(type(function).__call__, types.FunctionType):
-            self._visit_function(type(function).__call__, function)
+        else:
+            call = getattr(type(function), "__call__", None)  # noqa: B004 - the method itself is wanted
+            if isinstance(call, types.FunctionType):
+                self._visit_function(call, function)
 
     def _visit_function(self, function: types.FunctionType, bound: Any) -> None:
         if (function.__module__ or "").split(".")[0] in _FOREIGN:
@@ -173,7 +176,7 @@ def _names(code: types.CodeType) -> Iterator[str]:
 _lock = threading.Lock()
 _watching = 0
 _originals: dict[str, Any] = {}
-_HARMLESS = ("default_rng", "seed", "get_state", "set_state", "get_bit_generator", "set_bit_generator", "test")
+_HARMLESS = ("seed", "get_state", "set_state", "get_bit_generator", "set_bit_generator", "test")
 
 
 def _forbid(name: str, function: Any) -> Any:
@@ -195,7 +198,7 @@ def _begin_watch() -> None:
             return
         for name in np.random.__all__:
             function = getattr(np.random, name)
-            if not isinstance(function, type) and callable(function) and (name not in _HARMLESS or name == "default_rng"):
+            if callable(function) and not isinstance(function, type) and name not in _HARMLESS:
                 _originals[name] = function
                 setattr(np.random, name, _forbid(name, function))
 

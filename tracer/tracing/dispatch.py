@@ -86,7 +86,8 @@ def _call_with_options(ufunc: np.ufunc, args: Sequence[Any], options: dict[str, 
         return result
     if not isinstance(result, tuple):
         return _store(result, out[0], where)
-    return tuple(_store(item, place, where) if place is not None else item for item, place in zip(result, out, strict=True))
+    pairs = zip(result, out, strict=True)
+    return tuple(item if place is None else _store(item, place, where) for item, place in pairs)
 
 
 def _call_method(ufunc: np.ufunc, method: str, args: Sequence[Any], options: dict[str, Any]) -> Any:

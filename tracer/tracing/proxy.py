@@ -7,7 +7,7 @@ base it looks into, and every other view of that base sees the write when it is 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,11 @@ from tracer.graph.op import OPS, Op
 from tracer.tracing import dispatch, trace
 from tracer.types import ArrayType, is_supported, promote
 
+if TYPE_CHECKING:
+
+    def _operator(self: Any, other: Any) -> Any: ...
+
+
 _PYTHON_SCALARS = (bool, int, float, complex)
 
 
@@ -25,6 +30,14 @@ class Proxy:
 
     __slots__ = ("__weakref__", "_base", "_base_node", "_node", "_path", "_trace")
     __array_priority__ = 1000.0
+
+    if TYPE_CHECKING:  # dispatch.install derives these from the op table
+        __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _operator
+        __pow__ = __rpow__ = __matmul__ = __rmatmul__ = __mod__ = __floordiv__ = _operator
+        __lt__ = __le__ = __gt__ = __ge__ = _operator
+
+        def __neg__(self) -> Any: ...
+        def __getattr__(self, name: str) -> Any: ...
 
     def __init__(self, node: Node, owner: trace.Trace | None = None) -> None:
         self._node = node
@@ -114,20 +127,20 @@ class Proxy:
     @property
     def T(self) -> Any:
         """The array with its axes reversed."""
-        return np.transpose(self)  # type: ignore[call-overload]
+        return np.transpose(self)
 
     @property
     def mT(self) -> Any:
         """The array with its last two axes exchanged."""
-        return np.matrix_transpose(self)  # type: ignore[call-overload]
+        return np.matrix_transpose(self)
 
     @property
     def real(self) -> Any:
-        return np.real(self)  # type: ignore[arg-type]
+        return np.real(self)
 
     @property
     def imag(self) -> Any:
-        return np.imag(self)  # type: ignore[arg-type]
+        return np.imag(self)
 
     @property
     def name(self) -> str | None:
@@ -197,8 +210,8 @@ class Proxy:
     def tolist(self) -> Any:
         raise self._needs_number(".tolist()", errors.HINT_NUMBER)
 
-    def __deepcopy__(self, memo: Any) -> Proxy:
-        return np.copy(self)  # type: ignore[call-overload, no-any-return]
+    def __deepcopy__(self, memo: Any) -> Any:
+        return np.copy(self)
 
     def fill(self, value: Any) -> None:
         """Write one value to every element."""
@@ -206,7 +219,7 @@ class Proxy:
 
     def sort(self, axis: int = -1) -> None:
         """Sort in place along an axis."""
-        self._assign(np.sort(self, axis=axis))  # type: ignore[call-overload]
+        self._assign(np.sort(self, axis=axis))
 
 
 def describe(node: Node) -> str:

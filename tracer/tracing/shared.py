@@ -37,14 +37,17 @@ class Shared(Proxy):
 
     @property
     def type(self) -> ArrayType:
+        """Dtype and shape of the current value."""
         return self.__tracer_node__.type
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Shape of the current value."""
         return self.cell[0].shape
 
     @property
     def name(self) -> str | None:
+        """The name it was given."""
         return self._label
 
     def get_value(self, borrow: bool = False) -> np.ndarray[Any, Any]:

@@ -6,16 +6,13 @@ import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from tracer import errors
 from tracer.graph.node import Node, constant, input_node
 from tracer.types import DTYPES, type_of
-
-if TYPE_CHECKING:
-    from tracer.tracing.shared import Shared
 
 KNOWN = ", ".join(str(dtype) for dtype in DTYPES)
 
@@ -59,7 +56,7 @@ class Trace:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.updates: dict[Shared, Node] = {}
+        self.updates: dict[Any, Node] = {}
         self.ended = False
         self.escape: errors.ConcretizationError | None = None
         self._captured: dict[int, tuple[np.ndarray[Any, Any], list[_Version]]] = {}

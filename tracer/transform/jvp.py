@@ -55,7 +55,7 @@ def _full(tangent: Any, node: Node) -> Any:
         if tangent.dtype.kind == "c" and node.type.dtype.kind != "c":
             tangent = np.real(tangent)
         tangent = tangent.astype(node.type.dtype)
-    return tangent if tangent.shape == node.type.shape else np.broadcast_to(tangent, node.type.shape)
+    return tangent if tangent.shape == node.type.shape else np.broadcast_to(tangent, node.type.known_shape)
 
 
 def _push(node: Node, tangents: list[Proxy | None]) -> Any:
