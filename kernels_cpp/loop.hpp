@@ -57,6 +57,7 @@ struct ReducePlan {
     bool whole;                // a tile gives one value
     bool complete;             // run by one thread, each target is final when it is flushed
     bool immediate;            // a tile gives final values: nothing is carried to the next one
+    bool rows_reduced;         // the row axis is reduced
     int flush_level;           // innermost level that moves the target: -1 for none
     int64_t cells;             // targets in one tile, at most
     size_t cells_at, rows_at;  // places in the scratch memory

@@ -12,7 +12,7 @@ import numpy as np
 
 from tracer import errors
 from tracer.config import config
-from tracer.pipeline import Finish, Plan, as_input, entry_of, explain, trace_function
+from tracer.pipeline import Finish, Plan, as_input, entry_of, explain, trace_function, without_collector
 from tracer.run.cpu import Dispatcher
 from tracer.tracing import trace
 from tracer.tracing.proxy import Proxy, has_proxy
@@ -73,7 +73,7 @@ class Compiled(Dispatcher):
     def __new__(cls, *_: Any, **__: Any) -> Compiled:
         """Give the native part what it falls back to for arguments that no plan fits."""
         self: Any = super().__new__(cls, lambda *args, **kwargs: self._slow_call(*args, **kwargs))
-        return self  # type: ignore[no-any-return]
+        return self
 
     def __init__(
         self,
@@ -145,17 +145,17 @@ class Compiled(Dispatcher):
 
     def _compile(self, leaves: Leaves, kwargs: dict[str, Any]) -> Plan:
         self._note_reason(leaves)
-        traced = trace_function(
-            self.function,
-            leaves.structure,
-            leaves.values,
-            leaves.is_array,
-            name=self.name,
-            names=leaves.names,
-            finish=self._finish,
-        )
-        backend = self._backend or config.backend
-        plan = Plan(traced, leaves.arrays, backend)
+        with without_collector():
+            traced = trace_function(
+                self.function,
+                leaves.structure,
+                leaves.values,
+                leaves.is_array,
+                name=self.name,
+                names=leaves.names,
+                finish=self._finish,
+            )
+            plan = Plan(traced, leaves.arrays, self._backend or config.backend)
         kept = self._plans.setdefault(leaves.key, [])
         kept[:] = [other for other in kept if other.matches()]
         kept.append(plan)

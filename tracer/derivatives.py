@@ -173,9 +173,7 @@ def _differentiate(
     outputs = [cost_node, *(aux_leaves[position].__tracer_node__ for position in traced_aux)]
     outputs[0] = stabilise(Graph((), (cost_node,)), frozenset(flat)).outputs[0]
     gradients = pull_back([outputs[0]], [_one(outputs[0])], flat)
-    filled = [
-        _zeros(node) if gradient is None else gradient for node, gradient in zip(flat, gradients, strict=True)
-    ]
+    filled = [_zeros(node) if gradient is None else gradient for node, gradient in zip(flat, gradients, strict=True)]
     closed = variables.close([*outputs, *filled])
     for position, value in zip(traced_aux, closed[1:], strict=False):
         aux_leaves[position] = value

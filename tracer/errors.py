@@ -119,8 +119,7 @@ class MismatchError(TracerError, AssertionError):
 # Fields are filled by `message(TEXT, ...)`; `line` is added as a last paragraph when it is known.
 
 CONCRETE = (
-    "{what} needs a number, but {value} is a traced value: it has no number while the function is traced.\n"
-    "HINT: {hint}"
+    "{what} needs a number, but {value} is a traced value: it has no number while the function is traced.\nHINT: {hint}"
 )
 HINT_BOOL = (
     "choose elementwise with np.where(condition, a, b), e.g.\n"
@@ -173,9 +172,7 @@ DISCONNECTED = (
     "to get zeros, or 'warn'."
 )
 UPDATE_TARGET = "an update needs a shared variable on its left, not {target!r}.\nHINT: w = tracer.shared(np.zeros(3))"
-UPDATE_TYPE = (
-    "the update of {name} has type {new}, but the shared variable has type {old}.\nHINT: {hint}"
-)
+UPDATE_TYPE = "the update of {name} has type {new}, but the shared variable has type {old}.\nHINT: {hint}"
 UPDATE_TWICE = "{name} is updated twice in one function; one of the two values would be lost.\nHINT: combine them."
 UPDATE_OUTSIDE = "{name}.set(...) records an update inside a traced function.\nHINT: use {name}.set_value(...) here."
 NAN_FOUND = "{op} gave NaN ({count} of {size} values) in {function!r}.\n  inputs: {inputs}"
@@ -199,6 +196,8 @@ def message(text: str, line: Line | None = None, **fields: Any) -> str:
     filled = text.format(**fields)
     place = line if line is not None else user_line()
     return f"{filled}\n  at {place}" if place else filled
+
+
 CAPTURE_CHANGED = (
     "{function!r} changed a real array ({value}) after computing with it; a trace cannot follow that.\n"
     "HINT: build the array completely before it meets a traced value, or pass it as an argument, whose in-place "

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -19,6 +21,18 @@ from tracer.tracing.proxy import Proxy
 from tracer.tracing.shared import Shared, owner
 from tracer.tree import Structure, flatten, unflatten
 from tracer.types import is_supported, type_of
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """Keep the cyclic garbage collector from walking a growing graph of objects again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 class Result(NamedTuple):

@@ -110,9 +110,7 @@ class _Checker:
             actual = sum(_pair(g, d) for g, d in zip(found, directions, strict=True))
             self._compare(expected, actual, f"reverse{path}")
         if "forward" in modes:
-            pushed = Compiled(
-                lambda values, moves: jvp(scalar, values, moves)[1], backend=self.backend, name="tangent"
-            )
+            pushed = Compiled(lambda values, moves: jvp(scalar, values, moves)[1], backend=self.backend, name="tangent")
             self._compare(expected, pushed(tuple(args), tuple(directions)), f"forward{path}")
         if order > 1:
             for mode in modes:
@@ -156,6 +154,3 @@ def _inner(weight: Array, value: Any) -> Any:
 def _pair(gradient: Any, direction: Any) -> Any:
     """The change of a real cost along a direction, from its gradient (df/dx - i df/dy for complex arguments)."""
     return np.sum(np.real(gradient * direction))
-
-
-

@@ -14,9 +14,7 @@ Shape = tuple[Dimension, ...]
 
 DTYPES: tuple[np.dtype[Any], ...] = tuple(
     np.dtype(name)
-    for name in (
-        "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64 complex64 complex128".split()
-    )
+    for name in ("bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64 complex64 complex128".split())
 )
 """The dtypes that a traced value can have, in the order of the kernels' own enumeration."""
 

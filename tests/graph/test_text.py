@@ -69,6 +69,12 @@ FORMULAS = {
     "broadcast_to(a, (2, 3, 3))": lambda a, b, c: np.broadcast_to(a, (2, 3, 3)),
     "float32(a)": lambda a, b, c: a.astype(np.float32),
     "float32(a + b) * float32(c)": lambda a, b, c: (a + b).astype("f4") * c.astype("f4"),
+    "a[1, :]": lambda a, b, c: a[1],
+    "a[2, 1]": lambda a, b, c: a[-1, 1],
+    "a[1:, 0]": lambda a, b, c: a[1:, 0],
+    "(a + b)[0, :]": lambda a, b, c: (a + b)[0],
+    "a[:, None, :]": lambda a, b, c: a[:, None],
+    "exp(a)[None, :, :]": lambda a, b, c: np.exp(a)[None],
     "a[i]": lambda a, b, c: a[I],
     "concatenate(a, b, axis=0)": lambda a, b, c: np.concatenate([a, b]),
 }

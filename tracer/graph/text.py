@@ -153,18 +153,31 @@ def _shaped(node: Node, inputs: list[Piece]) -> Piece:
 
 def _reshape(node: Node, inputs: list[Piece]) -> Piece:
     """A reshape that only drops or adds axes reads as the index that makes it: x[0], x[:, None]."""
-    source = node.inputs[0]
-    if source.op.name == "slice":
-        index, full = source.params["index"], source.inputs[0].shape
-        dropped = [size == 1 and whole != 1 for (_, size, _), whole in zip(index, full, strict=True)]
-        if tuple(size for (_, size, _), drop in zip(index, dropped, strict=True) if not drop) == node.shape:
-            parts = [str(item[0]) if drop else _range(*item, whole) for item, drop, whole in zip(index, dropped, full)]
-            return f"{inputs[0][0].rpartition('[')[0]}[{', '.join(parts)}]", _ATOM
-    rest = list(source.shape)
-    marks = [":" if rest and size == rest[0] and not rest.pop(0) == () else "None" for size in node.shape]
-    if not rest and "None" in marks:
-        return f"{_within(inputs[0], _ATOM)}[{', '.join(marks)}]", _ATOM
-    return _shaped(node, inputs)
+    source, text = node.inputs[0], inputs[0][0]
+    if source.op.name == "slice" and text.endswith("]"):
+        parts = _dropped_axes(source, node.shape)
+        if parts is not None:
+            return f"{text.rpartition('[')[0]}[{', '.join(parts)}]", _ATOM
+    parts, rest = [], list(source.shape)
+    for size in node.shape:
+        keeps = bool(rest) and rest[0] == size
+        parts.append(":" if keeps else "None")
+        if keeps:
+            rest.pop(0)
+        elif size != 1:
+            return _shaped(node, inputs)
+    return (f"{_within(inputs[0], _ATOM)}[{', '.join(parts)}]", _ATOM) if not rest else _shaped(node, inputs)
+
+
+def _dropped_axes(source: Node, shape: tuple[int | None, ...]) -> list[str] | None:
+    """The index of a slice with ints for those of its axes that a reshape to `shape` drops; None if it does more."""
+    parts, kept = [], []
+    for (start, size, step), full in zip(source.params["index"], source.inputs[0].shape, strict=True):
+        drop = size == 1 and full != 1
+        parts.append(str(start) if drop else _range(start, size, step, full))
+        if not drop:
+            kept.append(size)
+    return parts if tuple(kept) == shape else None
 
 
 def _range(start: int, size: int, step: int, full: int | None) -> str:
@@ -198,7 +211,8 @@ def _gather(node: Node, inputs: list[Piece]) -> Piece:
 
 _SPECIAL: dict[str, Callable[[Node, list[Piece]], Piece | None]] = {
     **dict.fromkeys(("sum", "prod", "max", "min", "any", "all"), _reduction),
-    **dict.fromkeys(("reshape", "broadcast_to"), _shaped),
+    "reshape": _reshape,
+    "broadcast_to": _shaped,
     **dict.fromkeys(("slice_set", "slice_add"), _slice_write),
     "astype": _cast,
     "transpose": _transpose,

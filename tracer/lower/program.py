@@ -412,19 +412,15 @@ class _Verifier:
             registers.append(immediate.dtype)
         for step in loop.steps:
             self.step(step, registers)
-        stores, targets = [], []
-        for item in (*loop.stores, *loop.reduces):
-            self.require(0 <= item.register < len(registers), f"there is no register {item.register}")
-        for store in loop.stores:
-            stores.append(self.write(store.view, loop.shape, registers[store.register]))
-        for reduce in loop.reduces:
-            targets.append(self.reduce(reduce, loop.shape, registers[reduce.register]))
-        for store in stores:
-            for load in loads:
-                self.apart(store, load, in_place=True)
-        for target in targets:
-            for load in loads:
-                self.apart(target, load)
+        for register in (*(s.register for s in loop.stores), *(r.register for r in loop.reduces)):
+            self.require(0 <= register < len(registers), f"there is no register {register}")
+        stores = [self.write(store.view, loop.shape, registers[store.register]) for store in loop.stores]
+        targets = [self.reduce(reduce, loop.shape, registers[reduce.register]) for reduce in loop.reduces]
+        for load in loads:
+            for written in stores:
+                self.apart(written, load, in_place=True)
+            for written in targets:
+                self.apart(written, load)
         for one, other in combinations(stores + targets, 2):
             self.apart(one, other)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tracer.graph.graph import Graph
@@ -43,23 +41,6 @@ def lower(graph: Graph, layouts: Sequence[Layout] | None = None, has_kernel: Has
     ValueError
         If a shape is not known.
     """
-    with without_collector():
-        return _lower(graph, layouts, has_kernel)
-
-
-@contextmanager
-def without_collector() -> Iterator[None]:
-    """Keep the cyclic garbage collector from walking a growing graph of objects again and again."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
-def _lower(graph: Graph, layouts: Sequence[Layout] | None, has_kernel: HasKernel | None) -> LoweredProgram:
     work = Builder(graph, layouts, has_kernel)
     share_memory(work.candidates)
     items = [item for item in work.items if item.kind != "dead"]

@@ -178,6 +178,11 @@ def _is_whole(shape: Any, index: Any) -> bool:
     return all((start, size, step) == (0, full, 1) for (start, size, step), full in zip(index, shape, strict=True))
 
 
+def _moves_only_ones(shape: Any, axes: tuple[int, ...]) -> bool:
+    kept = [axis for axis in axes if shape[axis] != 1]
+    return kept == sorted(kept)
+
+
 def _power_of_two(c: Any) -> bool:
     """Whether division by c is exactly multiplication by 1 / c."""
     if c.dtype.kind != "f" or not np.isfinite(c) or c == 0:
@@ -307,6 +312,13 @@ VIEWS: tuple[AnyRule, ...] = (
         lambda x: x,
         when=lambda axes: axes == tuple(range(len(axes))),
         example={"x": M, "axes": (0, 1, 2)},
+    ),
+    Rule(
+        "transpose of axes of size 1",
+        lambda x, axes: np.transpose(x, axes),
+        lambda x, axes: np.reshape(x, tuple(x.shape[axis] for axis in axes)),
+        when=lambda x, axes: known(x.shape) and _moves_only_ones(x.shape, axes),
+        example={"x": M[:, :1], "axes": (1, 0, 2)},
     ),
     Rule(
         "reshape of reshape",

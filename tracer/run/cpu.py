@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import cython_blas
 
-from tracer import _kernels
+import tracer._kernels as _kernels
 from tracer.config import config
 from tracer.graph.graph import Graph
 from tracer.lower.build import Layout
