@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from rewrite.helpers import graph_of, variable
+from rewrite.traced_graphs import graph_of, variable
 
 from tracer.graph.node import constant
 from tracer.graph.text import debugprint, dot, pp, render

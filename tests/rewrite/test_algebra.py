@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from rewrite.helpers import compute, graph_of, op_names
+from rewrite.traced_graphs import compute, graph_of, op_names
 
 from tracer.graph.graph import Graph
 from tracer.graph.node import constant

@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 import pytest
-from rewrite.helpers import compute, graph_of, op_names, variable
+from rewrite.traced_graphs import compute, graph_of, op_names, variable
 
 from tracer.errors import GraphError, Line
 from tracer.graph.graph import Graph

@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from rewrite.helpers import compute, graph_of
+from rewrite.traced_graphs import compute, graph_of
 
 from tracer.rewrite.canonical import CANONICAL
 from tracer.rewrite.driver import rewrite

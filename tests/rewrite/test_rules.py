@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from rewrite.helpers import compute, graph_of, variable
+from rewrite.traced_graphs import compute, graph_of, variable
 
 from tracer.graph.graph import Graph, verify
 from tracer.rewrite.algebra import ALGEBRA

@@ -1,4 +1,4 @@
-"""Small helpers in which the derivative rules and composites of `tracer/ops` are written.
+"""The small functions in which the derivative rules and composites of `tracer/ops` are written.
 
 Like the rules themselves they work on arrays and on traced values alike.
 """
