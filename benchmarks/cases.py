@@ -94,7 +94,7 @@ def chain(np: Any, x: Any, y: Any) -> Any:
 
 
 def make_pair(rng: numpy.random.Generator, n: int, dtype: Any) -> Arrays:
-    return tuple(rng.normal(size=n).astype(dtype) for _ in range(2))
+    return tuple(rng.normal(size=n).astype(dtype, copy=False) for _ in range(2))
 
 
 def polynomial(np: Any, x: Any, y: Any) -> Any:

@@ -1,5 +1,6 @@
 """The clocks: first calls and memory in fresh processes, steady calls in turn within one, imports."""
 
+import ctypes
 import gc
 import json
 import os
@@ -138,6 +139,10 @@ def _peak_memory(restart: bool = False) -> int:
     """Largest resident size so far in bytes; `restart` forgets what came before where the system can do so."""
     try:
         if restart:
+            # Freed memory that the allocator keeps would be used again without being seen.
+            trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+            if trim is not None:
+                trim(0)
             Path("/proc/self/clear_refs").write_text("5")
         # Not ru_maxrss: on Linux a child starts with the peak of the process that started it.
         lines = Path("/proc/self/status").read_text().splitlines()

@@ -54,7 +54,7 @@ def markdown(
     """The whole page."""
     parts = [
         "# Benchmarks",
-        f"Value and gradient of each case, or one training step, made by `python -m benchmarks.run`. {machine()}\n\n"
+        f"Value and gradient of each case, or one training step, made by `python -m benchmarks.run` on {machine()}\n\n"
         + ", ".join(f"{peer.name} {peer.version}" for peer in peers if peer.name != "jax_numpy")
         + f"; Python {platform.python_version()}.",
         "\n".join(f"* `{peer.name}`: {peer.note}." for peer in peers if peer.note),
@@ -114,7 +114,7 @@ def first_cell(result: CaseResult, peer: str) -> str:
         return first if isinstance(first, str) else "-"
     # NumPy has nothing to trace, so a ratio would only say how long the case is.
     against = ours is not None and peer not in ("tracer", "numpy")
-    return show_seconds(seconds) + (f" ({seconds / ours:.1f})" if against else "")
+    return show_seconds(seconds) + (f" ({seconds / ours:.{1 if seconds > ours else 2}f})" if against else "")
 
 
 def memory_cell(result: CaseResult, peer: str) -> str:

@@ -1,12 +1,13 @@
 // Turns a fused loop into tiles, slots and actions.
 #include <algorithm>
-#include <cstring>
 #include <map>
+#include <new>
 #include <numeric>
+#include <tuple>
+#include <utility>
 
 #include "loop.hpp"
 #include "loop_draft.hpp"
-#include "threads.hpp"
 
 namespace tracer {
 namespace {

@@ -81,7 +81,6 @@ class Program::Lease {
 };
 
 Program::Program(py::object description) {
-    py::module_ numpy = py::module_::import("numpy");
     for (py::handle constant : description.attr("constants")) {
         if (!py::isinstance<py::array>(constant)) {
             malformed("a constant is not an array");
