@@ -19,7 +19,7 @@ SUPPORTED = frozenset(DTYPES)
 # Functions that answer from the type alone or write in place; they have tests of their own.
 WITHOUT_EXAMPLES = {
     *(np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.iscomplexobj, np.isrealobj),
-    *(np.shares_memory, np.may_share_memory, np.einsum_path, np.empty_like, np.permute_dims, np.frexp),
+    *(np.shares_memory, np.may_share_memory, np.einsum_path, np.empty_like, np.frexp),
     *(np.put_along_axis, np.copyto, np.fill_diagonal, np.put, np.putmask),
 }
 # Where the value is not what NumPy defines, or depends on rounding that executors may do differently.
@@ -76,9 +76,7 @@ def draw(rng, shape, dtype, domain=(-2.0, 2.0)):
 
 def arrays_for(name, shapes, domain, dtype):
     rng = np.random.default_rng(sum(map(ord, name)))
-    return [
-        draw(rng, shape, dtype, domain[place] if domain else (-2.0, 2.0)) for place, shape in enumerate(shapes)
-    ]
+    return [draw(rng, shape, dtype, domain[place] if domain else (-2.0, 2.0)) for place, shape in enumerate(shapes)]
 
 
 def quietly(function, *args):
@@ -105,12 +103,17 @@ def assert_same(actual, expected, label):
     np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance * scale, err_msg=label)
 
 
+def builtin(error):
+    """The builtin class of an error: NumPy's own are private."""
+    return next(kind for kind in type(error).__mro__ if kind in (IndexError, ValueError, TypeError, AttributeError))
+
+
 def check_value(function, arrays, label):
     expected = outcome(function, arrays)
     for backend in BACKENDS:
         traced = tracer.compile(function, backend=backend)
         if isinstance(expected, Exception):
-            with pytest.raises(type(expected)):
+            with pytest.raises(builtin(expected)):
                 quietly(traced, *arrays)
         elif expected.dtype not in SUPPORTED:
             with pytest.raises(TypeError, match="cannot be traced"):
@@ -120,8 +123,8 @@ def check_value(function, arrays, label):
 
 
 def is_defined(op_name, dtype):
-    # Values that NumPy leaves to the machine, such as NaN as an integer, have no test.
-    return not (op_name in ("np.nan_to_num-0",) and dtype.kind in "c")
+    # Weights that sum to zero raise in NumPy; truth values often do.
+    return not (op_name.startswith("np.average") and dtype.kind == "b")
 
 
 # --- values ------------------------------------------------------------------------------------------------------
@@ -156,9 +159,7 @@ def test_values_over_layouts(name, function, shapes, domain):
 ELEMENTWISE = [case for case in CASES if case[0] in OPS and len(set(case[2])) == 1]
 
 
-@pytest.mark.parametrize(
-    ("name", "function", "shapes", "domain"), ELEMENTWISE, ids=[case[0] for case in ELEMENTWISE]
-)
+@pytest.mark.parametrize(("name", "function", "shapes", "domain"), ELEMENTWISE, ids=[case[0] for case in ELEMENTWISE])
 def test_elementwise_shapes(name, function, shapes, domain):
     arity = len(shapes)
     for given in ([()], [(0, 3)], [(3, 1), (4,)], [(2, 1, 4), (3, 1)]):
@@ -186,7 +187,7 @@ def test_promotion_is_numpys(ufunc):
         else:
             good = traced == expected.dtype
         if not good:
-            wrong.append(([getattr(item, "dtype", item) for item in pair], traced, getattr(expected, "dtype", expected)))
+            wrong.append(([getattr(item, "dtype", item) for item in pair], traced, expected))
     assert not wrong
 
 
@@ -295,9 +296,9 @@ def second(function, point):
 @pytest.mark.parametrize("function", [np.prod, lambda x: np.cumprod(x)[-1]], ids=["prod", "cumprod"])
 @pytest.mark.parametrize("point", [[2.0, 0.0, 3.0, 5.0], [2.0, 0.0, 0.0, 5.0], [1.0, 2.0, 3.0, 4.0]])
 def test_second_derivative_of_products_with_zeros(function, point):
-    expected = np.array(
-        [[0 if i == j else np.prod([x for n, x in enumerate(point) if n not in (i, j)]) for j in range(4)] for i in range(4)]
-    )
+    expected = np.zeros((4, 4))
+    for i, j in np.ndindex(4, 4):
+        expected[i, j] = 0 if i == j else np.prod([x for n, x in enumerate(point) if n not in (i, j)])
     np.testing.assert_allclose(second(function, point), expected, rtol=1e-12)
 
 
@@ -487,11 +488,9 @@ def in_place(name):
     return function
 
 
-@pytest.mark.parametrize(
-    "name", ["copyto", "fill_diagonal", "put", "put_along_axis", "putmask", "mask", "rows", "at"]
-)
+@pytest.mark.parametrize("name", ["copyto", "fill_diagonal", "put", "put_along_axis", "putmask", "mask", "rows", "at"])
 def test_functions_that_write_in_place(name):
-    x = np.arange(12.0).reshape(3, 4)
+    x = np.arange(12.0).reshape(3, 4) + 0.25
     check_value(in_place(name), [x], name)
     tracer.testing.check_grads(in_place(name), (x,), order=1)
 
@@ -618,16 +617,18 @@ def test_traced_indices(function):
         check_value(function, [x, np.array([2, 0], dtype)], "traced index")
     check_value(function, [x, np.array([-1, 1])], "traced index")
     tracer.testing.check_grads(lambda x: function(x, np.array([2, 2])), (x,), order=2)
-    for backend in BACKENDS:
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("wrong", [3, -4])
+def test_a_traced_index_out_of_bounds(backend, wrong):
+    x = np.arange(12.0).reshape(3, 4)
+    for function in (lambda x, i: x[i], lambda x, i: x[:, 1][i], lambda x, i: np.take(x, i, axis=0)):
         with pytest.raises(IndexError, match="out of bounds"):
-            tracer.compile(function, backend=backend)(x, np.array([2, 7]) if "i[0]" not in _source(function) else np.array([7, 0]))
-
-
-def _source(function):
-    names = function.__code__.co_consts
-    return "i[0]" if 0 in names and function.__code__.co_varnames == ("x", "i") else ""
+            tracer.compile(function, backend=backend)(x, np.array([0, wrong]))
 
 
 def test_a_traced_index_of_a_real_array():
     table = np.arange(5.0)
-    assert tracer.compile(lambda i: np.take(table, i))(np.int64(3)) == 3
+    found = tracer.compile(lambda i: np.take_along_axis(table, i, 0))(np.array([3, 0]))
+    np.testing.assert_array_equal(found, [3.0, 0.0])

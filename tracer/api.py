@@ -9,7 +9,7 @@ from typing import Any
 from tracer import derivatives, errors
 from tracer.checking import Checked
 from tracer.compiled import Compiled, label_of
-from tracer.graph import text
+from tracer.graph import drawing, text
 from tracer.graph.graph import toposort
 from tracer.graph.node import INPUT, Node
 from tracer.optim import UpdateRule
@@ -229,9 +229,13 @@ def debugprint(value: Any, *args: Any, file: Any = None, **kwargs: Any) -> str:
 def draw(value: Any, file: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
     """Draw the graph of a traced value, or of a function at these arguments, to an SVG, PNG, PDF or DOT file.
 
+    Graphviz draws it if its program `dot` is installed, otherwise matplotlib does; .dot and .gv files need neither.
+
     Raises
     ------
     RuntimeError
-        If the picture needs the graphviz program and it is not installed; the text says how to install it.
+        If neither is installed; the text says how to install one.
+    ValueError
+        If the file's ending is unknown, or the graph is too large to draw without Graphviz.
     """
-    text.render(text.dot(_nodes_of(value, args, kwargs)), os.fspath(file))
+    drawing.draw(_nodes_of(value, args, kwargs), os.fspath(file))

@@ -3,7 +3,6 @@
 import math
 import os
 import re
-import sys
 from itertools import combinations
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lower.graphs import argument, draw, node
 from lower.interpreter import Interpreter
+from work import count_calls
 
 from tracer.graph.graph import Graph, verify
 from tracer.graph.node import constant
@@ -429,21 +429,6 @@ def test_elementwise_results_take_the_place_of_dying_operands():
 # --- time ---
 
 
-def calls_to_lower(graph):
-    count = 0
-
-    def tally(frame, event, argument):
-        nonlocal count
-        count += event == "call"
-
-    sys.setprofile(tally)
-    try:
-        lower(graph)
-    finally:
-        sys.setprofile(None)
-    return count
-
-
 def long_chain(length):
     x = argument(10)
     value = x
@@ -472,7 +457,7 @@ def long_array(length):
 
 @pytest.mark.parametrize("make", [long_chain, long_recurrence, long_array])
 def test_work_is_linear_in_the_graph(make):
-    small, large = (calls_to_lower(make(length)) for length in (500, 4000))
+    small, large = (count_calls(lower, make(length)) for length in (500, 4000))
     assert large < 8.5 * small
     assert math.log2(large / small) > 2.5
 

@@ -214,6 +214,9 @@ def elementwise(
 
 
 def _supported(name: str, dtypes: tuple[np.dtype[Any], ...]) -> tuple[np.dtype[Any], ...]:
+    if is_supported(dtypes[-1]):
+        # NumPy asks small integers as float16; what is not float16 itself is the same when asked as float32.
+        return tuple(np.dtype(np.float32) if dtype == np.float16 else dtype for dtype in dtypes)
     for dtype in dtypes:
         if not is_supported(dtype):
             known = ", ".join(map(str, DTYPES))

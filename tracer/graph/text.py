@@ -1,11 +1,8 @@
-"""Graphs as text: one line of infix (`pp`), a tree with sharing marks (`debugprint`), and graphviz source (`dot`)."""
+"""Graphs as text: one line of infix (`pp`), a tree with sharing marks (`debugprint`), and what both call nodes."""
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
@@ -18,12 +15,6 @@ _COMPARISON, _UNARY, _POWER, _ATOM = 7, 14, 15, 100
 
 _LONGEST = 20_000
 _SHOWN_VALUES = 6
-
-NO_GRAPHVIZ = (
-    "drawing {path} needs the program `dot` of Graphviz, which is not installed.\n"
-    "HINT: install it (`apt install graphviz`, `brew install graphviz` or `conda install graphviz`), "
-    "or draw to a file that ends in .dot, which needs no program."
-)
 
 Piece = tuple[str, int]
 """Text and how tightly its outermost operator binds."""
@@ -234,6 +225,9 @@ def _identifier(number: int) -> str:
     return text
 
 
+_HOLE = "\0"
+
+
 def label(node: Node) -> str:
     """What a node is called in a tree or drawing: its op and parameters, or a leaf's name or value."""
     if node.op is CONSTANT:
@@ -242,6 +236,21 @@ def label(node: Node) -> str:
         return node.name or "input"
     params = ", ".join(f"{key}={_param(value)}" for key, value in node.params.items())
     return f"{node.op.name}{{{params}}}" if params else node.op.name
+
+
+def caption(node: Node) -> str:
+    """What a node is called in a picture, where lines show its inputs: "+", "exp", "sum(axis=1)", "[1:, :]"."""
+    if not node.inputs:
+        return label(node)
+    if node.op.symbol is not None and len(node.inputs) == 2:
+        return node.op.symbol
+    if node.op.symbol is not None or node.op.name in ("broadcast_to", "gather"):
+        return node.op.name
+    if node.op.name == "reshape":
+        return "reshape"
+    text, _ = _piece(node, dict.fromkeys(node.inputs, (_HOLE, _ATOM)))
+    text = text.replace(f", {_HOLE}", "").replace(_HOLE, "")
+    return text.replace("(, ", "(").removesuffix("()")
 
 
 def debugprint(values: Any, file: TextIO | None = None) -> str:
@@ -275,51 +284,3 @@ def debugprint(values: Any, file: TextIO | None = None) -> str:
     if file is not None:
         print(text, file=file)
     return text
-
-
-# --- a drawing ---------------------------------------------------------------------------------------------------
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
-
-
-def dot(values: Any) -> str:
-    """Return graphviz source that draws the graph of traced values: inputs blue, constants grey, outputs green."""
-    outputs = nodes_of(values)
-    order = toposort(outputs)
-    numbers = {node: number for number, node in enumerate(order)}
-    lines = ["digraph {", "  rankdir=TB;", '  node [shape=box, style="rounded,filled", fillcolor=white];']
-    for node, number in numbers.items():
-        colour = "lightblue" if node.op is INPUT else "lightgrey" if node.op is CONSTANT else ""
-        colour = "palegreen" if node in outputs else colour
-        fill = f", fillcolor={colour}" if colour else ""
-        place = f", tooltip={_quoted(str(node.line))}" if node.line else ""
-        text = _quoted(f"{label(node)}\n{node.type}")
-        lines.append(f"  n{number} [label={text}{fill}{place}];")
-    for node, number in numbers.items():
-        for position, item in enumerate(node.inputs):
-            mark = f" [label={position}]" if len(node.inputs) > 1 else ""
-            lines.append(f"  n{numbers[item]} -> n{number}{mark};")
-    return "\n".join([*lines, "}"]) + "\n"
-
-
-def render(source: str, path: str | Path) -> Path:
-    """Draw graphviz source to a file whose ending says how: .svg, .png, .pdf, or .dot and .gv for the source.
-
-    Raises RuntimeError, telling what to install, if the program `dot` is needed and missing; ValueError if it cannot
-    draw such a file.
-    """
-    target = Path(path)
-    kind = target.suffix.lstrip(".").lower()
-    if kind in ("dot", "gv"):
-        target.write_text(source, encoding="utf-8")
-        return target
-    program = shutil.which("dot")
-    if program is None:
-        raise RuntimeError(NO_GRAPHVIZ.format(path=target))
-    command = [program, f"-T{kind or 'svg'}", "-o", str(target)]
-    done = subprocess.run(command, input=source, text=True, capture_output=True, check=False)
-    if done.returncode:
-        raise ValueError(f"graphviz could not draw {target}: {done.stderr.strip()}\nHINT: end it in .svg, .png or .dot")
-    return target

@@ -68,12 +68,6 @@ def _matrix_transpose(x: Any, /) -> Any:
     return np.swapaxes(x, -1, -2)
 
 
-@composite(np.permute_dims)
-def _permute_dims(a: Any, axes: Any = None) -> Any:
-    """The array with its axes in another order."""
-    return np.transpose(a, axes)
-
-
 @composite(np.expand_dims, examples=((lambda x: np.expand_dims(x, 0), _X), (lambda x: np.expand_dims(x, (0, -1)), _X)))
 def _expand_dims(a: Any, axis: Any) -> Any:
     """Insert axes of size 1."""
@@ -447,7 +441,7 @@ def _triangle(m: Any, k: int, lower: bool) -> Any:
         m = np.broadcast_to(m, (m.shape[0], m.shape[0]))
     rows, columns = m.shape[-2:]
     mask = np.tri(rows, columns, k if lower else k - 1, dtype=bool)
-    return OPS["where"](literal(mask if lower else ~mask, m), m, 0)
+    return OPS["where"](literal(mask if lower else ~mask, m), m, m.dtype.type(0))
 
 
 @composite(np.tril, examples=((lambda x: np.tril(x), ((3, 4),)), (lambda x: np.tril(x, -1), _X)))

@@ -133,6 +133,11 @@ def _dot(a: Any, b: Any, out: Any = None) -> Any:
     return np.matmul(a, b) if b.ndim <= 2 else np.tensordot(a, b, ((a.ndim - 1,), (place,)))
 
 
+def _conjugated(x: Any) -> Any:
+    # np.conjugate would make an integer of a bool.
+    return np.conjugate(x) if x.dtype.kind == "c" else x
+
+
 def _check_aligned(a: Any, b: Any, place: int) -> None:
     first, second = a.shape[-1], b.shape[place]
     if first != second:
@@ -157,7 +162,7 @@ def _inner(a: Any, b: Any, /) -> Any:
 def _vdot(a: Any, b: Any, /) -> Any:
     """Dot product of the flattened arrays, the first conjugated."""
     a, b = (np.ravel(np.atleast_1d(item)) for item in lift(a, b))
-    return np.matmul(np.conjugate(a), b)
+    return np.matmul(_conjugated(a), b)
 
 
 @composite(
@@ -173,7 +178,7 @@ def _vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
     """Dot products along an axis, the first argument conjugated."""
     a, b = lift(x1, x2)
     a, b = np.moveaxis(a, axis, -1), np.moveaxis(b, axis, -1)
-    return np.matmul(np.conjugate(a)[..., None, :], b[..., :, None])[..., 0, 0]
+    return np.matmul(_conjugated(a)[..., None, :], b[..., :, None])[..., 0, 0]
 
 
 if hasattr(np, "vecdot"):
@@ -194,7 +199,7 @@ def _lifted_column(x1: Any, x2: Any) -> tuple[Any, Any]:
 
 def _lifted_row(x1: Any, x2: Any) -> tuple[Any, Any]:
     a, b = lift(x1, x2)
-    return np.conjugate(a)[..., None, :], b
+    return _conjugated(a)[..., None, :], b
 
 
 @composite(

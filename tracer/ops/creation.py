@@ -123,7 +123,7 @@ def _linspace(
 
 def _ramp(num: int, ndim: int, like: Any) -> Any:
     """0, 1, ... num - 1 along a first axis of its own, as a constant."""
-    values = np.arange(num, dtype=np.float64).reshape((-1,) + (1,) * ndim)
+    values = np.arange(num, dtype=getattr(like, "dtype", float)).reshape((-1,) + (1,) * ndim)
     return apply_like(OPS["reshape"], like, literal(values, like), shape=values.shape)
 
 

@@ -239,8 +239,8 @@ ARGSORT = declare(
     Op(
         "argsort",
         "call",
-        lambda types, axis: ArrayType(np.dtype(np.int64), types[0].shape),
-        lambda x, axis: np.argsort(x, axis=axis, kind="stable"),
+        lambda types, axis, kind: ArrayType(np.dtype(np.int64), types[0].shape),
+        lambda x, axis, kind: np.argsort(x, axis=axis, kind=kind),
         zero_derivative=True,
         doc="Positions that would sort along an axis.",
     )
@@ -248,7 +248,7 @@ ARGSORT = declare(
 
 
 def _sort_vjp(g: Any, y: Any, x: Any, axis: int) -> Any:
-    back = ARGSORT(ARGSORT(x, axis=axis), axis=axis)
+    back = ARGSORT(ARGSORT(x, axis=axis, kind="stable"), axis=axis, kind="stable")
     return np.take_along_axis(g, back, axis)
 
 
@@ -259,7 +259,7 @@ SORT = declare(
         _same_type,
         lambda x, axis: np.sort(x, axis=axis, kind="stable"),
         vjp=(_sort_vjp,),
-        jvp=lambda tangents, y, x, axis: np.take_along_axis(tangents[0], ARGSORT(x, axis=axis), axis),
+        jvp=lambda tangents, y, x, axis: np.take_along_axis(tangents[0], ARGSORT(x, axis=axis, kind="stable"), axis),
         doc="Sorted along an axis.",
     )
 )
@@ -281,7 +281,9 @@ def _sorting(op: Op, function: Callable[..., Any]) -> None:
         (x,) = lift(a)
         if axis is None:
             x, axis = np.ravel(x), -1
-        return op(x, axis=normalize_axis(axis, x.ndim))
+        # How equal elements are ordered shows in the positions only.
+        options = {"kind": "stable" if stable else kind} if op is ARGSORT else {}
+        return op(x, axis=normalize_axis(axis, x.ndim), **options)
 
 
 _sorting(SORT, np.sort)

@@ -92,7 +92,8 @@ elementwise(
     precedence=14,
     doc="The number with its sign changed.",
 )
-elementwise("positive", np.positive, kernel="positive", deriv=(lambda y, x: 1,), doc="The number itself.")
+# It has no kernel: a rewrite removes it.
+elementwise("positive", np.positive, deriv=(lambda y, x: 1,), doc="The number itself.")
 elementwise("square", np.square, kernel="square", deriv=(lambda y, x: 2 * x,), doc="x * x.")
 elementwise(
     "reciprocal",
@@ -142,6 +143,13 @@ elementwise(
     domain=((0.3, 2.0), (-2.0, 2.0)),
     doc="Power in double precision.",
 )
+_INTEGER_POWER = elementwise(
+    "integer_power",
+    lambda x, exponent: np.power(x, exponent),
+    dtypes=lambda operands: resolve_ufunc(np.power, operands),
+    domain=((0, 4), (0, 4)),
+    doc="Power of integers; raises ValueError for a negative exponent, which only the call can tell.",
+)
 _FAST_POWERS: dict[Any, np.ufunc] = {2: np.square, 1: np.positive, 0.5: np.sqrt, -1: np.reciprocal}
 
 
@@ -157,7 +165,9 @@ def _power(x: Any, exponent: Any) -> Any:
                 raise ValueError("Integers to negative integer powers are not allowed.")
             if exponent == 2:
                 return np.square(x)
-    return _POWER(x, exponent)
+            return _POWER(x, exponent)
+    base, power = (value.dtype if is_traced(value) else np.asarray(value).dtype for value in (x, exponent))
+    return _INTEGER_POWER(x, exponent) if power.kind == "i" and base.kind in "biu" else _POWER(x, exponent)
 
 
 FUNCTIONS[np.power] = Function(np.power, _power, _POWER, (), _POWER.doc)
@@ -389,7 +399,7 @@ _CONJUGATE = elementwise(
 
 def _conjugate(x: Any) -> Any:
     """The complex conjugate; a copy of a real array."""
-    return _CONJUGATE(x) if x.dtype.kind == "c" else np.copy(x)
+    return _CONJUGATE(x) if x.dtype.kind == "c" else x.astype(resolve_ufunc(np.conjugate, (x.dtype,))[-1])
 
 
 FUNCTIONS[np.conjugate] = Function(np.conjugate, _conjugate, _CONJUGATE, (), _CONJUGATE.doc)
@@ -397,13 +407,16 @@ method("conj")(_conjugate)
 
 
 def _complex_value(real: Any, imag: Any) -> Any:
-    out = np.empty(np.broadcast_shapes(np.shape(real), np.shape(imag)), promote([np.asarray(real).dtype, np.complex64]))
+    real, imag = np.asarray(real), np.asarray(imag)
+    out = np.empty(np.broadcast_shapes(real.shape, imag.shape), _complex_dtypes((real.dtype, imag.dtype))[-1])
     out.real, out.imag = real, imag
     return out
 
 
 def _complex_dtypes(operands: tuple[Any, ...]) -> tuple[np.dtype[Any], ...]:
     part = promote((*operands, np.dtype(np.float32)))
+    if part.kind == "c":
+        raise TypeError("the parts of a complex number are real")
     return part, part, promote((part, np.dtype(np.complex64)))
 
 

@@ -108,6 +108,8 @@ def _round(a: Any, decimals: int = 0, out: Any = None) -> Any:
         return (np.rint(a / scale) * scale).astype(a.dtype)
     if decimals == 0:
         return np.rint(a)
+    if a.dtype.kind == "b":
+        raise TypeError("bool cannot be rounded to decimals")
     scale = 10.0 ** abs(decimals)
     return np.rint(a * scale) / scale if decimals > 0 else np.rint(a / scale) * scale
 
@@ -141,8 +143,7 @@ composite(np.modf, examples=((lambda x: np.modf(x)[0], _X), (lambda x: np.modf(x
 @composite(np.angle, examples=((lambda x: np.angle(x), _X), (lambda x: np.angle(x, deg=True), _X)))
 def _angle(z: Any, deg: bool = False) -> Any:
     """The angle of complex numbers."""
-    z = z if z.dtype.kind in "fc" else z.astype(np.float64)
-    angle = np.arctan2(np.imag(z), np.real(z))
+    angle = np.arctan2(np.imag(z), np.real(z)) if z.dtype.kind == "c" else np.arctan2(0, z)
     return angle * (180 / math.pi) if deg else angle
 
 

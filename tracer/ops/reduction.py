@@ -388,17 +388,14 @@ def _arg_infer(types: Sequence[ArrayType], axis: int, keepdims: bool) -> ArrayTy
 
 
 def _arg(kind: str, function: Callable[..., Any]) -> None:
-    op = declare(
-        Op(
-            kind,
-            "argreduce",
-            _arg_infer,
-            lambda x, axis, keepdims: function(x, axis=axis, keepdims=keepdims),
-            kernel=kind,
-            zero_derivative=True,
-            doc=f"Index of the first {'largest' if kind == 'argmax' else 'smallest'} element along an axis.",
-        )
-    )
+    doc = f"Index of the first {'largest' if kind == 'argmax' else 'smallest'} element along an axis."
+
+    def evaluate(x: Any, axis: int, keepdims: bool) -> Any:
+        return function(x, axis=axis, keepdims=keepdims)
+
+    op = declare(Op(kind, "argreduce", _arg_infer, evaluate, kernel=kind, zero_derivative=True, doc=doc))
+    # Complex numbers, ordered by real and then imaginary part, have no kernel.
+    complex_op = declare(Op(f"complex_{kind}", "call", _arg_infer, evaluate, zero_derivative=True, doc=doc))
 
     @composite(
         function,
@@ -411,11 +408,12 @@ def _arg(kind: str, function: Callable[..., Any]) -> None:
     def apply(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = False) -> Any:
         """Index of the first extreme element along an axis, or in the flattened array."""
         (x,) = lift(a)
+        chosen = complex_op if x.dtype.kind == "c" else op
         keepdims = bool(given(keepdims, False))
         if axis is None:
-            result = op(np.ravel(x), axis=0, keepdims=False)
+            result = chosen(np.ravel(x), axis=0, keepdims=False)
             return np.reshape(result, (1,) * x.ndim) if keepdims else result
-        return op(x, axis=normalize_axis(axis, x.ndim), keepdims=keepdims)
+        return chosen(x, axis=normalize_axis(axis, x.ndim), keepdims=keepdims)
 
 
 _arg("argmax", np.argmax)

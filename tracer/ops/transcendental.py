@@ -182,7 +182,8 @@ def _scipy(name: str) -> Any:
 
 
 def _softplus(x: Any) -> Any:
-    return np.logaddexp(x, 0)
+    x = np.asarray(x)
+    return np.logaddexp(x.astype(_real_dtypes((x.dtype,))[0]), 0)
 
 
 def _gauss(factor: float) -> Any:
