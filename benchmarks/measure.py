@@ -23,7 +23,7 @@ from benchmarks.peers import find_peer
 
 ROOT = Path(__file__).resolve().parent.parent
 TURN_SECONDS = 0.005
-SETTLE_SECONDS = 0.02
+SETTLE_SECONDS = 0.04
 WARM_UP_SECONDS = 0.2
 SLOW_SECONDS = 2.0
 
@@ -90,7 +90,7 @@ def round_robin(calls: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
-            # Until the thread pool of the one before has gone to sleep, it takes a core away.
+            # OpenBLAS's threads spin for about 25 ms after a product; until then they take a core from the next.
             time.sleep(SETTLE_SECONDS)
             for _ in range(max(1, numbers[name] // 4)):
                 call()

@@ -43,7 +43,8 @@ class Peer:
         try:
             return importlib.metadata.version(self.distribution)
         except importlib.metadata.PackageNotFoundError:
-            return "(not installed)"
+            # Run from a source tree that is not installed.
+            return str(importlib.import_module(self.modules[0]).__version__)
 
     def place(self, arrays: Arrays) -> tuple[Any, ...]:
         """Put the arguments where the library wants them."""

@@ -93,7 +93,7 @@ struct Entry {
 };
 
 struct Guard {
-    enum class Kind { Cell, Dict, Attribute, Absent };
+    enum class Kind { Cell, Dict, Attribute, Absent, Items };
     Kind kind;
     bool by_value;
     py::object holder, name, expected;

@@ -148,6 +148,9 @@ bool Guard::holds() const {
         case Kind::Attribute:
             found = PyObject_GetAttr(holder.ptr(), name.ptr());
             break;
+        case Kind::Items:
+            found = PySequence_Tuple(holder.ptr());
+            break;
     }
     if (found == nullptr) {
         const bool failed = PyErr_Occurred() != nullptr;

@@ -47,6 +47,8 @@ Guard read_guard(py::handle description) {
         guard.kind = Guard::Kind::Absent;
     } else if (kind == "attr") {
         guard.kind = Guard::Kind::Attribute;
+    } else if (kind == "items") {
+        guard.kind = Guard::Kind::Items;
     } else {
         throw py::type_error("plan: a guard's kind does not exist or does not fit its holder");
     }

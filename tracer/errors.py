@@ -136,9 +136,11 @@ HINT_INDEX = (
 )
 HINT_ARRAY = (
     "use the NumPy function on the traced value itself, e.g. np.stack([a, b]) instead of np.array([a, b]),\n"
-    "np.copy(x) instead of np.array(x), and np.where or np.concatenate instead of writing into an np.zeros array."
+    "np.copy(x) instead of np.array(x), np.take(table, x, axis=0) instead of table[x] on an array that is not traced,\n"
+    "and np.where or np.concatenate instead of writing into an np.zeros array."
 )
 HINT_ITERATE = "a traced value can be iterated only along a known first dimension: for i in range(x.shape[0]): x[i]"
+HINT_FORMAT = "return the value and print it outside the traced function; {x.shape} and {x} work in it."
 LEAKED = (
     "{value} belongs to the trace of {function!r}, which has ended; a traced value cannot be used outside its trace.\n"
     "HINT: return it from the function instead of storing it in a list, an attribute or a global."
@@ -202,6 +204,18 @@ CAPTURE_CHANGED = (
     "{function!r} changed a real array ({value}) after computing with it; a trace cannot follow that.\n"
     "HINT: build the array completely before it meets a traced value, or pass it as an argument, whose in-place "
     "changes are traced."
+)
+OVERLAP = (
+    "{function!r} writes into its argument {one}, which shares memory with {two}; one write would have to show in both.\n"
+    "HINT: pass a copy of one of them, or write x = x + y instead of x += y."
+)
+UNSUPPORTED_ARRAY = (
+    "a {type} computes by other rules than an array and cannot be traced; {name} is one.\n"
+    "HINT: pass plain arrays, e.g. np.asarray(x), or x.filled(0.0) and x.mask for a masked array."
+)
+STATE_REPLACED = (
+    "{function!r} read the array in {place} and then stored a traced value there; after the trace nothing would be left "
+    "to read.\nHINT: keep state in a shared variable, w = tracer.shared(...), and update it with w.set(...)."
 )
 IN_PLACE_ON_REAL_ARRAY = (
     "a traced value was written into a real array ({value}) with out= or an in-place operator.\n"

@@ -20,7 +20,7 @@ from tracer.tracing import capture, trace
 from tracer.tracing.proxy import Proxy
 from tracer.tracing.shared import Shared, owner
 from tracer.tree import Structure, flatten, unflatten
-from tracer.types import is_supported, type_of
+from tracer.types import type_of
 
 
 @contextmanager
@@ -100,10 +100,8 @@ def trace_function(
         If the function does something that a trace cannot follow. Nothing of the user's has changed then.
     """
     active = trace.Trace(name)
-    surroundings = capture.Surroundings(function)
-    for leaf, traced in zip(leaves, is_array, strict=True):
-        if not traced and not isinstance(leaf, Proxy):
-            surroundings.add_object(leaf)
+    static = [leaf for leaf, traced in zip(leaves, is_array, strict=True) if not traced]
+    surroundings = capture.Surroundings(function, static)
     arguments: list[tuple[int, Proxy, Node]] = []
     values: list[Any] = []
     with trace.tracing(active), capture.random_watch(function, name, surroundings.generators):
@@ -119,7 +117,7 @@ def trace_function(
         result = _call(function, args, kwargs, active)
         if finish is not None:
             finish(result, active)
-        return _collect(name, active, arguments, result, surroundings.held_guards())
+        return _collect(name, active, arguments, result, surroundings.held_guards(active))
 
 
 def _call(function: Callable[..., Any], args: Any, kwargs: Any, active: trace.Trace) -> Any:
@@ -225,6 +223,8 @@ class Plan:
         """
         traced = self.traced
         inputs = [*arguments, *traced.captured, *(item.cell[0] for item in traced.shared)]
+        if traced.written:
+            self._check_apart([*originals, *inputs[len(originals) :]])
         try:
             outputs = self.executable.run(inputs)
         except Exception as error:
@@ -237,6 +237,18 @@ class Plan:
         for position, value in zip(traced.written, outputs[count + len(traced.updated) :], strict=True):
             np.copyto(originals[position], value)
         return self.assemble(originals, outputs)
+
+    def _check_apart(self, inputs: Sequence[Any]) -> None:
+        """Raise TraceError if an array that the function writes shares memory with another that it reads."""
+        for position in self.traced.written:
+            for other, array in enumerate(inputs):
+                if other != position and _overlap(inputs[position], array):
+                    nodes = self.traced.graph.inputs
+                    one, two = nodes[position], nodes[other]
+                    text = errors.message(
+                        errors.OVERLAP, one=one.name, two=two.name or two.type, function=self.traced.name
+                    )
+                    raise errors.TraceError(text)
 
     def check(self, inputs: Sequence[np.ndarray[Any, Any]], outputs: Sequence[np.ndarray[Any, Any]]) -> None:
         """Raise FloatingPointError if a NaN was made and `config.check_nan` asks for it."""
@@ -252,6 +264,13 @@ class Plan:
             else:
                 leaves.append(originals[value] if kind == "argument" else value)
         return unflatten(self.traced.structure, leaves)
+
+
+def _overlap(one: Any, other: Any) -> bool:
+    try:
+        return np.shares_memory(one, other, max_work=1000)
+    except np.exceptions.TooHardError:
+        return True
 
 
 def explain(error: Exception, plan: Plan) -> None:
@@ -279,9 +298,9 @@ def as_input(value: Any, name: str) -> np.ndarray[Any, Any]:
 
     Raises TypeError for a dtype that cannot be traced.
     """
+    trace.check_array(value, name)
     array = np.asarray(value)
-    if not is_supported(array.dtype):
-        raise TypeError(errors.message(errors.UNSUPPORTED_DTYPE, dtype=array.dtype, name=name, known=trace.KNOWN))
+    trace.check_dtype(array, name)
     if not array.flags.aligned or any(stride % array.itemsize for stride in array.strides):
         array = array.copy(order="C")
     return array

@@ -1,14 +1,13 @@
-"""The text forms: infix with minimal parentheses, the tree, and graphviz source."""
+"""The text forms: infix with minimal parentheses, the tree, and what nodes are called."""
 
 import io
-import shutil
 
 import numpy as np
 import pytest
-from rewrite.traced_graphs import graph_of, variable
+from rewrite.traced_graphs import variable
 
 from tracer.graph.node import constant
-from tracer.graph.text import debugprint, dot, pp, render
+from tracer.graph.text import caption, debugprint, pp
 from tracer.tracing.proxy import wrap
 
 A, B, C = (variable(np.ones((3, 3)), name) for name in "abc")
@@ -144,32 +143,27 @@ def test_identifiers_go_on_after_z():
     assert "[id Z]" in text and "[id AA]" in text and "[id BA]" in text
 
 
-def test_dot_names_every_node_and_edge():
-    graph = graph_of(lambda x: np.exp(x) + np.sum(x), np.ones(3))
-    source = dot(graph.outputs)
-    assert source.startswith("digraph {") and source.endswith("}\n")
-    assert source.count('label="') == 4 and source.count(" -> ") == 4
-    assert "lightblue" in source and "palegreen" in source
-
-
-def test_dot_quotes_labels():
-    named = variable(np.zeros(1), 'the "best" \\ one')
-    assert 'label="the \\"best\\" \\\\ one\\nfloat64[1]"' in dot(named)
-
-
-def test_source_is_written_without_any_program(tmp_path, monkeypatch):
-    monkeypatch.setattr(shutil, "which", lambda name: None)
-    source = dot(A + B)
-    for ending in ("dot", "gv"):
-        assert render(source, tmp_path / f"graph.{ending}").read_text(encoding="utf-8") == source
-    with pytest.raises(RuntimeError, match="apt install graphviz"):
-        render(dot(A), tmp_path / "graph.svg")
-
-
-def test_drawings_are_made_where_graphviz_is(tmp_path):
-    if shutil.which("dot") is None:
-        pytest.skip("needs the program `dot` of Graphviz")
-    for ending in ("svg", "png"):
-        assert render(dot(A + B), tmp_path / f"graph.{ending}").stat().st_size > 100
-    with pytest.raises(ValueError, match="could not draw"):
-        render(dot(A), tmp_path / "graph.nonsense")
+def test_captions():
+    captions = {
+        "+": A + B,
+        "negative": -A,
+        "exp": np.exp(A),
+        "where": np.where(A > 0, A, B),
+        "sum": np.sum(A),
+        "sum(axis=1)": np.sum(A, axis=1),
+        "max(axis=0, keepdims=True)": np.max(A, axis=0, keepdims=True),
+        "argmax(axis=0)": np.argmax(A, axis=0),
+        ".T": A.T,
+        "transpose((0, 2, 1))": np.swapaxes(np.broadcast_to(A, (2, 3, 3)), 1, 2),
+        "[1:, :2]": A[1:, :2],
+        "reshape": A.reshape(9),
+        "broadcast_to": np.broadcast_to(A, (2, 3, 3)),
+        "float32": A.astype(np.float32),
+        "gather": A[I],
+        "concatenate(axis=0)": np.concatenate([A, B]),
+        "cumsum(axis=1)": np.cumsum(A, axis=1),
+        "a": A,
+        "-1.5": wrap(constant(-1.5)),
+    }
+    for text, value in captions.items():
+        assert caption(value.__tracer_node__) == text

@@ -12,6 +12,7 @@ from bisect import bisect_right, insort
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -140,11 +141,11 @@ class Box:
     y: float = 0.0
     reach: float = 0.0
     """Half the height of its level, within which lines are straight and so pass no box."""
-    inputs: list[Box] = field(default_factory=list)
-    users: list[Box] = field(default_factory=list)
-    above: list[Box] = field(default_factory=list)
+    inputs: list[Box] = field(default_factory=list, repr=False)
+    users: list[Box] = field(default_factory=list, repr=False)
+    above: list[Box] = field(default_factory=list, repr=False)
     """Where its lines come from on the level above, in the order of the inputs."""
-    below: list[Box] = field(default_factory=list)
+    below: list[Box] = field(default_factory=list, repr=False)
 
 
 @dataclass(eq=False, slots=True)
@@ -176,7 +177,7 @@ def _boxes(outputs: Sequence[Node]) -> list[Box]:
     tags: dict[Node, str] = {}
     for position, node in enumerate(outputs):
         name = f"output {position}" if len(outputs) > 1 else "output"
-        tags[node] = f"{tags[node]}, {position}" if node in tags else name
+        tags[node] = f"{tags[node]}, {position}".replace("output ", "outputs ") if node in tags else name
     boxes: list[Box] = []
     known: dict[Node, Box] = {}
     for node in toposort(outputs):
@@ -360,12 +361,12 @@ def _straighten(rows: Sequence[Sequence[Box]]) -> None:
         beside |= {box: (left, right) for left, box, right in zip([None, *row], row, [*row[1:], None], strict=False)}
     for box in [box for row in rows for box in row if box.node is not None]:
         run: list[Box] = []
-        low, high = float("-inf"), float("inf")
+        low, high = -inf, inf
         bend = _next_bend(box)
         while bend is not None:
             left, right = beside[bend]
-            least = left.x + left.width / 2 + _APART_BEND if left is not None else low
-            most = right.x - right.width / 2 - _APART_BEND if right is not None else high
+            least = left.x + left.width / 2 + _APART_BEND if left is not None else -inf
+            most = right.x - right.width / 2 - _APART_BEND if right is not None else inf
             if max(low, least) > min(high, most):
                 _align(run, low, high)
                 run, low, high = [], least, most
@@ -408,7 +409,7 @@ def _draw_with_matplotlib(outputs: Sequence[Node], kind: str, target: Path) -> N
         raise ValueError(TOO_LARGE.format(count=count, most=MOST_NODES))
     picture = layout(outputs)
     width, height = picture.width / 72, picture.height / 72
-    figure = Figure(figsize=(width, height), facecolor="white")
+    figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     axes.set_axis_off()
@@ -420,10 +421,11 @@ def _draw_with_matplotlib(outputs: Sequence[Node], kind: str, target: Path) -> N
             if box.node is not None:
                 _draw_box(axes, box, box.node)
     dots = min(_MOST_DOTS, (_MOST_PIXELS / (width * height)) ** 0.5, _LONGEST_SIDE / max(width, height))
-    # Texts stay texts, which can be searched; the same graph makes the same file.
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "tracer", "pdf.fonttype": 42}):
+    # Texts stay texts, which can be searched; the same graph makes the same file; the user's styles do not matter.
+    settings: Any = {"svg.fonttype": "none", "svg.hashsalt": "tracer", "pdf.fonttype": 42, "savefig.bbox": None}
+    with matplotlib.rc_context(settings):
         stamp = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
-        figure.savefig(target, format=kind, dpi=dots, metadata=stamp)
+        figure.savefig(target, format=kind, dpi=dots, facecolor="white", metadata=stamp)
 
 
 def _draw_box(axes: Any, box: Box, node: Node) -> None:
@@ -450,7 +452,7 @@ def _draw_box(axes: Any, box: Box, node: Node) -> None:
 
 def _write(axes: Any, x: float, y: float, text: str, size: float, colour: str, weight: str, side: str) -> None:
     look = {"family": "monospace", "fontsize": size, "color": colour, "fontweight": weight, "zorder": 5}
-    axes.text(x, y, text, ha=side, va="center_baseline", parse_math=False, **look)
+    axes.text(x, y, text, ha=side, va="center_baseline", parse_math=False, usetex=False, **look)
 
 
 def _draw_lines(axes: Any, box: Box) -> None:

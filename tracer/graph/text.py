@@ -226,6 +226,7 @@ def _identifier(number: int) -> str:
 
 
 _HOLE = "\0"
+"""Stands for the inputs of a node where only what is around them is shown."""
 
 
 def label(node: Node) -> str:
@@ -244,12 +245,10 @@ def caption(node: Node) -> str:
         return label(node)
     if node.op.symbol is not None and len(node.inputs) == 2:
         return node.op.symbol
-    if node.op.symbol is not None or node.op.name in ("broadcast_to", "gather"):
+    if node.op.symbol is not None or node.op.name in ("reshape", "broadcast_to", "gather"):
         return node.op.name
-    if node.op.name == "reshape":
-        return "reshape"
     text, _ = _piece(node, dict.fromkeys(node.inputs, (_HOLE, _ATOM)))
-    text = text.replace(f", {_HOLE}", "").replace(_HOLE, "")
+    text = text.replace(f", {_HOLE}", "").replace(_HOLE, "").replace(", keepdims=False", "")
     return text.replace("(, ", "(").removesuffix("()")
 
 

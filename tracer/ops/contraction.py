@@ -183,23 +183,23 @@ def _vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
 
 if hasattr(np, "vecdot"):
     composite(np.vecdot, examples=((lambda a, b: np.vecdot(a, b), ((2, 3), (3,))),))(_vecdot)
+
+
+def _matvec(x1: Any, x2: Any, /) -> Any:
+    """Products of matrices and vectors."""
+    a, b = lift(x1, x2)
+    return np.matmul(a, b[..., :, None])[..., 0]
+
+
+def _vecmat(x1: Any, x2: Any, /) -> Any:
+    """Products of vectors, conjugated, and matrices."""
+    a, b = lift(x1, x2)
+    return np.matmul(_conjugated(a)[..., None, :], b)[..., 0, :]
+
+
 if hasattr(np, "matvec"):
-    composite(np.matvec, examples=((lambda a, b: np.matvec(a, b), ((5, 2, 3), (5, 3))),))(
-        lambda x1, x2: np.matmul(*_lifted_column(x1, x2))[..., 0]
-    )
-    composite(np.vecmat, examples=((lambda a, b: np.vecmat(a, b), ((5, 3), (5, 3, 2))),))(
-        lambda x1, x2: np.matmul(*_lifted_row(x1, x2))[..., 0, :]
-    )
-
-
-def _lifted_column(x1: Any, x2: Any) -> tuple[Any, Any]:
-    a, b = lift(x1, x2)
-    return a, b[..., :, None]
-
-
-def _lifted_row(x1: Any, x2: Any) -> tuple[Any, Any]:
-    a, b = lift(x1, x2)
-    return _conjugated(a)[..., None, :], b
+    composite(np.matvec, examples=((lambda a, b: np.matvec(a, b), ((5, 2, 3), (5, 3))),))(_matvec)
+    composite(np.vecmat, examples=((lambda a, b: np.vecmat(a, b), ((5, 3), (5, 3, 2))),))(_vecmat)
 
 
 @composite(
@@ -208,7 +208,7 @@ def _lifted_row(x1: Any, x2: Any) -> tuple[Any, Any]:
 )
 def _kron(a: Any, b: Any) -> Any:
     """Kronecker product."""
-    a, b = (np.atleast_1d(item) if np.ndim(item) == 0 and hasattr(item, "ndim") else item for item in lift(a, b))
+    a, b = lift(a, b)
     ndim = max(np.ndim(a), np.ndim(b))
     left, right = ((1,) * (ndim - np.ndim(item)) + np.shape(item) for item in (a, b))
     first = np.reshape(a, tuple(size for item in left for size in (item, 1)))

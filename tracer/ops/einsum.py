@@ -175,8 +175,7 @@ def _einsum(*operands: Any, out: Any = None, optimize: Any = False, dtype: Any =
             later = "".join(item.letters for item in chosen[number:])
             result = _contract(result, term, keep + later)
         terms.append(result)
-    final = _arranged(_sum_letters(terms[0], output), output)
-    return np.copy(final) if final is operands[-1] else final
+    return _arranged(_sum_letters(terms[0], output), output)
 
 
 @composite(np.einsum_path)

@@ -147,7 +147,7 @@ _INTEGER_POWER = elementwise(
     "integer_power",
     lambda x, exponent: np.power(x, exponent),
     dtypes=lambda operands: resolve_ufunc(np.power, operands),
-    domain=((0, 4), (0, 4)),
+    examples=((lambda x: np.power(np.abs(x), np.abs(x)), ((3, 4),)),),
     doc="Power of integers; raises ValueError for a negative exponent, which only the call can tell.",
 )
 _FAST_POWERS: dict[Any, np.ufunc] = {2: np.square, 1: np.positive, 0.5: np.sqrt, -1: np.reciprocal}
@@ -576,4 +576,9 @@ _EXPONENT: Op = elementwise(
     zero_derivative=True,
     doc="The power of two in x.",
 )
-composite(np.frexp)(lambda x: (_MANTISSA(x), _EXPONENT(x)))
+
+
+@composite(np.frexp, examples=((lambda x: np.frexp(x)[0], ((3, 4),)), (lambda x: np.frexp(x)[1], ((3, 4),))))
+def _frexp(x: Any) -> Any:
+    """Mantissa and power of two."""
+    return _MANTISSA(x), _EXPONENT(x)

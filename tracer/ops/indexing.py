@@ -10,7 +10,7 @@ import numpy as np
 
 from tracer import errors
 from tracer.graph.op import OPS, Op, declare
-from tracer.graph.rules import apply_like, is_traced, known, lift, literal
+from tracer.graph.rules import Literal, is_traced, known, lift, literal
 from tracer.types import ArrayType, Shape, broadcast_shapes
 
 _INT64 = np.dtype(np.int64)
@@ -84,9 +84,9 @@ def _last_writes(like: Any, values: Any, indices: Sequence[Any]) -> Any:
     if all(size == 1 for size in picked):
         return None
     order = np.arange(int(np.prod(picked))).reshape(picked)
-    places = like.shape[: len(indices)]
-    written = apply_like(SCATTER_SET, like, np.zeros(places, np.int64), literal(order, like), *indices)
-    mask = apply_like(OPS["equal"], like, GATHER(written, *indices), literal(order, like))
+    blank = np.zeros_like(like, dtype=np.int64, shape=like.shape[: len(indices)])
+    written = SCATTER_SET(blank, literal(order, like), *indices)
+    mask = OPS["equal"](GATHER(written, *indices), literal(order, like))
     return np.reshape(mask, picked + (1,) * (len(values.shape) - len(picked)))
 
 
@@ -195,9 +195,12 @@ def _bad_index() -> NoReturn:
     )
 
 
-def _read_part(part: Any, traced: bool) -> Any:
-    """One part of a key: None, Ellipsis, a slice, an int, or an array of ints or bools (real or traced)."""
-    if part is None or part is Ellipsis or isinstance(part, slice):
+def _read_part(part: Any, like: Any) -> Any:
+    """One part of a key: None, Ellipsis, a slice, an int, an array of ints (real or traced), or a real one of bools.
+
+    The user's own arrays stay what they are; what only this key holds becomes a constant.
+    """
+    if part is None or part is Ellipsis or isinstance(part, slice | Literal):
         return part
     if is_traced(part):
         if part.dtype.kind == "b":
@@ -209,7 +212,7 @@ def _read_part(part: Any, traced: bool) -> Any:
     if not isinstance(part, bool | np.bool_) and hasattr(part, "__index__") and np.ndim(part) == 0:
         return operator.index(part)
     if isinstance(part, list | tuple) and any(map(is_traced, part)):
-        return _read_part(np.stack(lift(*part)), traced)
+        return _read_part(np.stack(lift(*part)), like)
     if isinstance(part, list | tuple | np.ndarray | np.generic | bool):
         array = np.asarray(part)
         if array.size == 0 and isinstance(part, list | tuple):
@@ -218,13 +221,13 @@ def _read_part(part: Any, traced: bool) -> Any:
             if isinstance(part, np.ndarray | list):
                 raise IndexError("arrays used as indices must be of integer (or boolean) type")
             _bad_index()
-        return array
+        return array if isinstance(part, np.ndarray) or array.dtype.kind == "b" else literal(array, like)
     return _bad_index()
 
 
-def _expand(key: Any, shape: Shape, traced: bool) -> list[Any]:
+def _expand(key: Any, shape: Shape, like: Any) -> list[Any]:
     """The parts of a key, one per axis or new axis, with the ellipsis written out as slices."""
-    parts = [_read_part(part, traced) for part in (key if isinstance(key, tuple) else (key,))]
+    parts = [_read_part(part, like) for part in (key if isinstance(key, tuple) else (key,))]
     used = 0
     for part in parts:
         if isinstance(part, np.ndarray) and part.dtype.kind == "b":
@@ -243,22 +246,23 @@ def _expand(key: Any, shape: Shape, traced: bool) -> list[Any]:
     return [*parts[:place], *written, *parts[place + 1 :]]
 
 
-def _nonzero(mask: np.ndarray[Any, Any], shape: Shape, axis: int) -> list[np.ndarray[Any, Any]]:
+def _nonzero(mask: np.ndarray[Any, Any], shape: Shape, axis: int, like: Any) -> list[Any]:
     for offset, size in enumerate(mask.shape):
         if size != shape[axis + offset]:
             raise IndexError(
                 f"boolean index did not match indexed array along axis {axis + offset}; size of axis is "
                 f"{shape[axis + offset]} but size of corresponding boolean axis is {size}"
             )
-    return [np.ascontiguousarray(item) for item in mask.nonzero()]
+    return [literal(np.ascontiguousarray(item), like) for item in mask.nonzero()]
 
 
-def _read_key(key: Any, shape: Shape, traced: bool) -> _Key:
+def _read_key(key: Any, like: Any) -> _Key:
+    shape = like.shape
     basic: list[tuple[int, int, int]] = []
     integers: list[int] = []
     arrays: dict[int, Any] = {}
     slots: list[Any] = []
-    for part in _expand(key, shape, traced):
+    for part in _expand(key, shape, like):
         axis = len(basic)
         if part is None:
             slots.append("new")
@@ -276,7 +280,7 @@ def _read_key(key: Any, shape: Shape, traced: bool) -> _Key:
             slots.append("int")
         else:
             mask = isinstance(part, np.ndarray) and part.dtype.kind == "b"
-            for item in _nonzero(part, shape, axis) if mask else [part]:
+            for item in _nonzero(part, shape, axis, like) if mask else [part]:
                 arrays[len(basic)] = item
                 basic.append((0, shape[len(basic)] or 0, 1))
             slots.append("array")
@@ -332,7 +336,7 @@ def _place_arrays(slots: list[Any], has_arrays: bool) -> tuple[Any, ...]:
 # --- index and assign --------------------------------------------------------------------------------------------
 
 
-def _without(key: Any, traced: bool) -> tuple[Any, Any]:
+def _without(key: Any) -> tuple[Any, Any]:
     """Split 0-d boolean keys off: True and False add an axis of size 1 or 0, which ordinary arrays can index."""
     parts = key if isinstance(key, tuple) else (key,)
     flags = [
@@ -358,14 +362,6 @@ def _needs_array(key: Any) -> bool:
     )
 
 
-def _array_inputs(x: Any, arrays: dict[int, Any]) -> list[Any]:
-    """Index arrays as inputs of gather: the user's own arrays as they are, what was made here as constants."""
-    return [
-        item if is_traced(item) or (item.base is None and item.dtype == _INT64) else literal(item, x)
-        for item in arrays.values()
-    ]
-
-
 def _part(x: Any, key: _Key) -> Any:
     """What slices and ints leave of an array."""
     if any(part != (0, size, 1) for part, size in zip(key.basic, x.shape, strict=True)):
@@ -384,15 +380,15 @@ def index(x: Any, key: Any) -> Any:
     Raises IndexError as NumPy does, and UnsupportedFunctionError for a traced mask.
     """
     if _needs_array(key):
-        expander, key = _without(key, is_traced(x))
+        expander, key = _without(key)
         if expander is not None:
             x = index(x, expander)
-    read = _read_key(key, x.shape, is_traced(x))
+    read = _read_key(key, x)
     part = _drop(_part(x, read), read)
     if read.arrays:
         if read.order != tuple(range(len(read.order))):
             part = np.transpose(part, read.order)
-        part = GATHER(part, *_array_inputs(part, read.arrays))
+        part = GATHER(part, *read.arrays.values())
         if read.placed != tuple(range(len(read.placed))):
             part = np.transpose(part, read.placed)
     return part if part.shape == read.shape else np.reshape(part, read.shape)
@@ -407,10 +403,10 @@ def assign(x: Any, key: Any, value: Any, mode: str) -> Any:
     if is_traced(key) and key.dtype.kind == "b":
         return _assign_masked(x, key, value, mode)
     if _needs_array(key):
-        expander, key = _without(key, is_traced(x))
+        expander, key = _without(key)
         if expander is not None:
             return np.reshape(assign(index(x, expander), key, value, mode), x.shape)
-    read = _read_key(key, x.shape, is_traced(x))
+    read = _read_key(key, x)
     value = _fitted(_value_like(x, value), read.shape)
     squeezed = tuple(size for size, slot in zip(read.shape, _flat_slots(read), strict=True) if slot != "new")
     value = value if value.shape == squeezed else np.reshape(value, squeezed)
@@ -422,7 +418,7 @@ def assign(x: Any, key: Any, value: Any, mode: str) -> Any:
     part = _drop(whole, read)
     moved = np.transpose(part, read.order)
     scatter = SCATTER_SET if mode == "set" else SCATTER_ADD
-    new = np.transpose(scatter(moved, value, *_array_inputs(moved, read.arrays)), np.argsort(read.order))
+    new = np.transpose(scatter(moved, value, *read.arrays.values()), np.argsort(read.order))
     return _write(x, read, np.reshape(new, sizes) if new.shape != sizes else new, "set")
 
 

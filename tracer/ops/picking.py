@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tracer.graph.op import composite, method
-from tracer.graph.rules import is_traced, lift, unsupported
+from tracer.graph.rules import is_traced, lift, literal, unsupported
 from tracer.types import normalize_axis
 
 
@@ -40,7 +40,9 @@ def _grid(arr: Any, indices: Any, axis: int) -> tuple[Any, ...]:
     if indices.dtype.kind not in "iu":
         raise IndexError("`indices` must be an integer array")
     return tuple(
-        indices if place == axis else np.arange(size).reshape((1,) * place + (-1,) + (1,) * (arr.ndim - place - 1))
+        indices
+        if place == axis
+        else literal(np.arange(size).reshape((1,) * place + (-1,) + (1,) * (arr.ndim - place - 1)), arr)
         for place, size in enumerate(arr.shape)
     )
 
@@ -108,7 +110,7 @@ def _copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -
 @composite(np.fill_diagonal)
 def _fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
     """Write the main diagonal, in place."""
-    places = np.arange(min(a.shape))
+    places = list(range(min(a.shape)))
     a[(places,) * a.ndim] = val
 
 

@@ -125,7 +125,13 @@ def _divmod(x1: Any, x2: Any) -> tuple[Any, Any]:
     return np.floor_divide(x1, x2), np.remainder(x1, x2)
 
 
-composite(np.divmod, examples=((lambda x, y: np.divmod(x, y)[0], _XY), (lambda x, y: np.divmod(x, y)[1], _XY)))(_divmod)
+composite(
+    np.divmod,
+    examples=(
+        (lambda x, y: np.divmod(x, y * y + 1)[0], _XY),
+        (lambda x, y: np.divmod(x, y * y + 1)[1], _XY),
+    ),
+)(_divmod)
 
 
 def _modf(x: Any) -> tuple[Any, Any]:
@@ -183,7 +189,10 @@ def _need_real(x: Any, name: str) -> None:
 
 @composite(
     np.nan_to_num,
-    examples=((lambda x: np.nan_to_num(1 / np.floor(x)), _X), (lambda x: np.nan_to_num(x, nan=1.0, posinf=2.0), _X)),
+    examples=(
+        (lambda x: np.nan_to_num(np.where(x > 1, np.nan, np.where(x < -1, np.inf, x)), posinf=1.0), _X),
+        (lambda x: np.nan_to_num(x, nan=1.0, posinf=2.0), _X),
+    ),
 )
 def _nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
     """NaN and infinities replaced by numbers."""

@@ -135,6 +135,8 @@ def _masked(x: Any, where: Any, identity: Any) -> Any:
 def _axes(axis: Any, ndim: int) -> tuple[int, ...]:
     if axis is not None and not isinstance(axis, tuple | list):
         axis = int(axis.__index__())
+        if ndim == 0 and axis in (0, -1):
+            return ()
     return normalize_axes(axis, ndim)
 
 
@@ -253,7 +255,7 @@ def _divide(total: Any, count: Any) -> Any:
     np.mean,
     examples=(
         *_reduction_examples(np.mean),
-        (lambda x: np.mean(x, axis=0, where=np.array([True, False, True, True])), _X),
+        (lambda x: np.mean(x, axis=2, where=np.array([True, False, True, True])), _X),
         (lambda x: np.mean(x, dtype=np.float32), _X),
     ),
 )
@@ -296,7 +298,7 @@ def _spread_examples(function: Callable[..., Any]) -> tuple[Any, ...]:
     return (
         *_reduction_examples(function),
         (lambda x: function(x, axis=1, ddof=1), _X),
-        (lambda x: function(x, axis=0, where=np.array([True, False, True, True])), _X),
+        (lambda x: function(x, axis=2, where=np.array([True, False, True, True])), _X),
     )
 
 
@@ -410,7 +412,7 @@ def _arg(kind: str, function: Callable[..., Any]) -> None:
         (x,) = lift(a)
         chosen = complex_op if x.dtype.kind == "c" else op
         keepdims = bool(given(keepdims, False))
-        if axis is None:
+        if axis is None or (x.ndim == 0 and axis in (0, -1)):
             result = chosen(np.ravel(x), axis=0, keepdims=False)
             return np.reshape(result, (1,) * x.ndim) if keepdims else result
         return chosen(x, axis=normalize_axis(axis, x.ndim), keepdims=keepdims)

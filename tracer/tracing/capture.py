@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 import threading
 import types
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial, wraps
+from functools import cached_property, partial, wraps
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,14 +18,18 @@ from tracer.tracing import trace
 from tracer.tracing.proxy import Proxy
 
 _SCALARS = (int, float, complex, str, bytes, bool, type(None), np.generic)
+_LEAVES = (*_SCALARS, np.ndarray, Proxy)
+_COLLECTIONS = (list, tuple, set, frozenset, deque)
 _FOREIGN = ("numpy", "scipy", "tracer", "math", "functools", "builtins", *sys.stdlib_module_names)
-_MOST_GUARDS = 1000
+_NOT_OPERATORS = ("__init__", "__new__", "__post_init__", "__repr__", "__str__", "__reduce__")
+_MOST_GUARDS = 10_000
 
 
 class Guard(NamedTuple):
     """A place outside the function that it reads, and what was there while it was traced.
 
-    `kind` is cell, dict or attr, with "=" appended if values are compared by type and equality, not by identity.
+    `kind` is cell, dict, attr, absent (a dict without that name) or items (all that a collection holds, as a tuple),
+    with "=" appended if values are compared by type and equality, not by identity.
     """
 
     kind: str
@@ -36,124 +41,197 @@ class Guard(NamedTuple):
     def holds(self) -> bool:
         """Whether the place still has what it had."""
         try:
-            now = _read(self.kind.rstrip("="), self.holder, self.name)
+            now = self.now()
         except (KeyError, AttributeError, ValueError):
-            return False
-        if self.kind.endswith("="):
-            return type(now) is type(self.expected) and bool(now == self.expected or now is self.expected)
-        return now is self.expected
+            return self.kind == "absent"
+        if self.kind == "items=":
+            return len(now) == len(self.expected) and all(map(_is_same, now, self.expected))
+        return _is_same(now, self.expected) if self.kind.endswith("=") else now is self.expected
+
+    def now(self) -> Any:
+        """What the place has now."""
+        return _read(self.kind.rstrip("="), self.holder, self.name)
+
+    def restore(self) -> None:
+        """Put back what the place had."""
+        match self.kind.rstrip("="):
+            case "cell":
+                self.holder.cell_contents = self.expected
+            case "dict":
+                self.holder[self.name] = self.expected
+            case "attr":
+                setattr(self.holder, self.name, self.expected)
+
+
+def _is_same(now: Any, expected: Any) -> bool:
+    if now is expected:
+        return True
+    by_value = isinstance(expected, (*_SCALARS, tuple))
+    return by_value and type(now) is type(expected) and bool(now == expected)
 
 
 def _read(kind: str, holder: Any, name: Any) -> Any:
-    if kind == "cell":
-        return holder.cell_contents
-    return holder[name] if kind == "dict" else getattr(holder, name)
+    match kind:
+        case "cell":
+            return holder.cell_contents
+        case "attr":
+            return getattr(holder, name)
+        case "items":
+            return tuple(holder)
+    if name in holder:  # asked first: a defaultdict would make the item
+        return holder[name]
+    raise KeyError(name)
 
 
 class Surroundings:
-    """Everything that a function can reach by the names in its own code, and in that of the helpers it calls."""
+    """Everything that a function can reach by the names in its own code, and in that of the helpers it calls.
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    Static arguments, such as `self`, count among the surroundings: their attributes may be read by name.
+    """
+
+    def __init__(self, function: Callable[..., Any], objects: Iterable[Any] = ()) -> None:
         self.guards: list[Guard] = []
         self.generators: list[Any] = []
-        self._seen: set[int] = set()
         self._names: set[str] = set()
-        self._visit_callable(function)
+        self._seen: dict[int, Any] = {}  # holds the objects, so that their ids stay theirs
+        known, roots = -1, [(function, label_of(function)), *((value, type(value).__name__) for value in objects)]
+        while known != len(self._names):  # a helper may read other attributes of an object that was met before it
+            known = len(self._names)
+            self.guards, self.generators, self._seen = [], [], {}
+            for value, label in roots:
+                self._look_inside(value, label)
 
-    def add_object(self, value: Any) -> None:
-        """Count a static argument, such as `self`, among the surroundings: its attributes may be read by name."""
-        self._note_generator(value)
-        if hasattr(value, "__dict__") and not isinstance(value, type):
-            self._visit_attributes(value, type(value).__name__, self._names)
+    def held_guards(self, active: trace.Trace) -> list[Guard]:
+        """The guards that still hold; what the function itself changed while it ran is not one.
 
-    def held_guards(self) -> list[Guard]:
-        """The guards that still hold; what the function itself changed while it ran is not one."""
+        Raises TraceError if it replaced an array that it had read by a traced value: the next call could not read it.
+        """
+        broken = [guard for guard in self.guards if not guard.holds()]
+        lost = [guard for guard in broken if guard.kind != "absent" and active.has_captured(guard.expected)]
+        lost = [guard for guard in lost if isinstance(guard.now(), Proxy)]
+        for guard in lost:
+            guard.restore()
+        if lost:
+            raise errors.TraceError(
+                errors.message(errors.STATE_REPLACED, place=lost[0].label, function=active.name)
+            )
         return [guard for guard in self.guards if guard.holds()]
 
-    def _visit_callable(self, function: Any) -> None:
-        if id(function) in self._seen or len(self.guards) > _MOST_GUARDS:
+    def _look_inside(self, value: Any, label: str) -> None:
+        """Guard what a value holds; the place that holds the value itself is guarded by the caller."""
+        if isinstance(value, _LEAVES) or id(value) in self._seen or len(self.guards) > _MOST_GUARDS:
             return
-        self._seen.add(id(function))
-        if isinstance(function, partial):
-            self._visit_callable(function.func)
-        elif isinstance(function, types.MethodType):
-            method: Any = function.__func__
-            self._visit_function(method, function.__self__)
-        elif isinstance(function, types.FunctionType):
-            self._visit_function(function, None)
-        elif hasattr(function, "__wrapped__"):
-            self._visit_callable(function.__wrapped__)
+        self._seen[id(value)] = value
+        if isinstance(value, np.random.Generator | np.random.RandomState):
+            self.generators.append(value)
+        elif isinstance(value, types.FunctionType):
+            self._visit_function(value)
+        elif isinstance(value, types.ModuleType):
+            if not _is_foreign(value.__name__) and "site-packages" not in (getattr(value, "__file__", None) or ""):
+                self._visit_own(value, vars(value), label)
+        elif isinstance(value, type):
+            self._visit_class(value, label)
+        elif isinstance(value, dict):
+            self._guard("items=", value, None, tuple(value), label)
+            for key in tuple(value):
+                self._visit_place("dict", value, key, f"{label}[{key!r}]")
+        elif isinstance(value, _COLLECTIONS):
+            if not isinstance(value, tuple | frozenset):
+                self._guard("items=", value, None, tuple(value), label)
+            for number, item in enumerate(tuple(value)):
+                self._look_inside(item, f"{label}[{number}]")
         else:
-            call = getattr(type(function), "__call__", None)  # noqa: B004 - the method itself is wanted
-            if isinstance(call, types.FunctionType):
-                self._visit_function(call, function)
+            self._visit_object(value, label)
 
-    def _visit_function(self, function: types.FunctionType, bound: Any) -> None:
-        if (function.__module__ or "").split(".")[0] in _FOREIGN:
+    def _guard(self, kind: str, holder: Any, name: Any, expected: Any, label: str) -> None:
+        self.guards.append(Guard(kind, holder, name, expected, label))
+
+    def _visit_place(self, kind: str, holder: Any, name: Any, label: str) -> None:
+        try:
+            value = _read(kind, holder, name)
+        except (AttributeError, ValueError):  # a slot or cell that is not filled yet
+            return
+        if isinstance(value, types.ModuleType):
+            self._look_inside(value, label)
+            return
+        by_value = isinstance(value, _SCALARS) or (isinstance(value, tuple) and all(isinstance(v, _SCALARS) for v in value))
+        self._guard(kind + "=" if by_value else kind, holder, name, value, label)
+        self._look_inside(value, label)
+
+    def _visit_function(self, function: types.FunctionType) -> None:
+        if _is_foreign(function.__module__):
             for cell in function.__closure__ or ():
                 if _is_full(cell) and callable(cell.cell_contents):
-                    self._visit_callable(cell.cell_contents)
+                    self._look_inside(cell.cell_contents, function.__name__)
             return
         names = set(_names(function.__code__))
         self._names |= names
         for label, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-            if _is_full(cell):
-                self._visit_value("cell", cell, None, label, names)
+            self._visit_place("cell", cell, None, label)
         for name in names & function.__globals__.keys():
-            self._visit_value("dict", function.__globals__, name, name, names)
+            self._visit_place("dict", function.__globals__, name, name)
         for default in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
-            self._note_generator(default)
-        if bound is not None:
-            self._visit_attributes(bound, type(bound).__name__, names)
+            self._look_inside(default, f"a default of {function.__name__}")
 
-    def _visit_value(self, kind: str, holder: Any, name: Any, label: str, names: set[str]) -> None:
-        value = _read(kind, holder, name)
-        if isinstance(value, _SCALARS) or (isinstance(value, tuple) and all(isinstance(v, _SCALARS) for v in value)):
-            self.guards.append(Guard(kind + "=", holder, name, value, label))
-        elif isinstance(value, np.ndarray | Proxy):
-            self.guards.append(Guard(kind, holder, name, value, label))
-        elif isinstance(value, types.ModuleType):
-            if value.__name__.split(".")[0] not in _FOREIGN and "site-packages" not in (value.__file__ or ""):
-                self._visit_attributes(value, label, names)
-        elif isinstance(value, type):
-            return
-        elif callable(value):
-            self.guards.append(Guard(kind, holder, name, value, label))
-            self._note_generator(getattr(value, "__self__", None))
-            self._visit_callable(value)
-        else:
-            self.guards.append(Guard(kind, holder, name, value, label))
-            self._note_generator(value)
-            self._visit_attributes(value, label, names)
+    def _visit_own(self, value: Any, own: Mapping[str, Any], label: str) -> None:
+        for name in self._names & own.keys():
+            self._visit_place("attr", value, name, f"{label}.{name}")
 
-    def _note_generator(self, value: Any) -> None:
-        if isinstance(value, np.random.Generator | np.random.RandomState):
-            self.generators.append(value)
-
-    def _visit_attributes(self, value: Any, label: str, names: set[str]) -> None:
-        if id(value) in self._seen or len(self.guards) > _MOST_GUARDS:
+    def _visit_object(self, value: Any, label: str) -> None:
+        """Look at an instance: its attributes, those of its class, and what it wraps."""
+        if isinstance(value, partial | types.MethodType | types.BuiltinMethodType | property | cached_property):
+            for name in ("func", "__func__", "__self__", "args", "keywords", "fget"):
+                self._look_inside(getattr(value, name, None), label)
             return
-        self._seen.add(id(value))
-        if type(value) is dict:
-            for key in value:
-                self._visit_value("dict", value, key, f"{label}[{key!r}]", names)
-            return
+        self._look_inside(getattr(value, "__wrapped__", None), label)
         own = getattr(value, "__dict__", {})
-        for name in names:
-            if name in own:
-                self._visit_value("attr", value, name, f"{label}.{name}", names)
+        self._visit_own(value, own, label)
+        for owner in type(value).__mro__:
+            if _is_foreign(owner.__module__):
                 continue
-            inherited = getattr(type(value), name, None)
-            if isinstance(inherited, types.FunctionType):
-                self._visit_function_once(inherited, value)
-            elif isinstance(inherited, (*_SCALARS, np.ndarray)) and inherited is not None:
-                self._visit_value("attr", value, name, f"{label}.{name}", names)
+            for name, member in tuple(vars(owner).items()):
+                if name in self._names and name not in own:
+                    self._visit_member(value, owner, name, member, label)
+                elif isinstance(member, types.FunctionType) and name.startswith("__") and name not in _NOT_OPERATORS:
+                    self._look_inside(member, label)
 
-    def _visit_function_once(self, function: types.FunctionType, bound: Any) -> None:
-        if id(function) not in self._seen:
-            self._seen.add(id(function))
-            self._seen.discard(id(bound))
-            self._visit_function(function, bound)
+    def _visit_member(self, value: Any, owner: type, name: str, member: Any, label: str) -> None:
+        """Look at what an instance inherits from a class: a method, a property, a slot or a value."""
+        own = getattr(value, "__dict__", None)
+        if isinstance(own, dict):
+            self._guard("absent", own, name, None, f"{label}.{name}")
+        if isinstance(member, types.MemberDescriptorType):
+            self._visit_place("attr", value, name, f"{label}.{name}")
+        elif isinstance(member, property | cached_property):
+            self._look_inside(member, label)
+        else:
+            self._visit_class_member(owner, name, member, f"{label}.{name}")
+
+    def _visit_class(self, value: type, label: str) -> None:
+        for owner in value.__mro__:
+            if not _is_foreign(owner.__module__):
+                for name, member in tuple(vars(owner).items()):
+                    if name in self._names or name in ("__init__", "__post_init__", "__new__"):
+                        self._visit_class_member(owner, name, member, f"{label}.{name}")
+
+    def _visit_class_member(self, owner: type, name: str, member: Any, label: str) -> None:
+        if isinstance(member, staticmethod | classmethod):
+            self._look_inside(member.__func__, label)
+            self._look_inside(owner, owner.__name__)
+        elif isinstance(member, _LEAVES) or not hasattr(type(member), "__get__") or isinstance(member, types.FunctionType):
+            self._visit_place("attr", owner, name, label)
+        else:
+            self._look_inside(member, label)
+
+
+def label_of(function: Any) -> str:
+    """How messages call a function."""
+    label: str = getattr(function, "__qualname__", type(function).__name__)
+    return label
+
+
+def _is_foreign(module: str | None) -> bool:
+    return (module or "").split(".")[0] in _FOREIGN
 
 
 def _is_full(cell: Any) -> bool:
@@ -169,6 +247,8 @@ def _names(code: types.CodeType) -> Iterator[str]:
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             yield from _names(constant)
+        elif isinstance(constant, str):  # getattr(layer, "weight")
+            yield constant
 
 
 # --- random numbers ----------------------------------------------------------------------------------------------

@@ -19,7 +19,6 @@ _REDUCTIONS: dict[Any, Any] = {
     np.minimum: np.min,
     np.logical_and: np.all,
     np.logical_or: np.any,
-    np.bitwise_or: None,
 }
 _ACCUMULATIONS: dict[Any, Any] = {np.add: np.cumsum, np.multiply: np.cumprod}
 
@@ -31,13 +30,9 @@ def call_function(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any])
         raise _unsupported(function)
     out = kwargs.get("out")
     if out is None:
-        return _apply(entry, function, args, kwargs)
-    result = _apply(entry, function, args, {name: value for name, value in kwargs.items() if name != "out"})
+        return entry.apply(*args, **kwargs)
+    result = entry.apply(*args, **{name: value for name, value in kwargs.items() if name != "out"})
     return _store(result, out[0] if isinstance(out, tuple) else out)
-
-
-def _apply(entry: Any, function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    return entry.apply(*args, **kwargs)
 
 
 def call_ufunc(ufunc: np.ufunc, method: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -91,7 +86,7 @@ def _call_with_options(ufunc: np.ufunc, args: Sequence[Any], options: dict[str, 
 
 
 def _call_method(ufunc: np.ufunc, method: str, args: Sequence[Any], options: dict[str, Any]) -> Any:
-    if method == "reduce" and _REDUCTIONS.get(ufunc) is not None:
+    if method == "reduce" and ufunc in _REDUCTIONS:
         axis = options.pop("axis", args[1] if len(args) > 1 else 0)
         initial = options.pop("initial", None)
         if initial is not None:
@@ -156,19 +151,9 @@ def _store(result: Any, out: Any, where: Any = True) -> Any:
     return out
 
 
-def index(value: Any, key: Any) -> Any:
-    """`value[key]`."""
-    return indexing.index(value, key)
-
-
-def assign(value: Any, key: Any, new: Any, mode: str) -> Any:
-    """The version of `value` after `value[key] = new`."""
-    return indexing.assign(value, key, new, mode)
-
-
 def is_same_part(base: Any, key: Any, part: Any) -> bool:
     """Whether `part` is what `base[key]` reads now: then storing it there changes nothing."""
-    return part._base is base and index(base, key).__tracer_node__ is part.__tracer_node__
+    return part._base is base and indexing.index(base, key).__tracer_node__ is part.__tracer_node__
 
 
 def _name(function: Any) -> str:

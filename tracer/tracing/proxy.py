@@ -14,8 +14,9 @@ import numpy as np
 from tracer import errors
 from tracer.graph.node import Node, constant, make_node
 from tracer.graph.op import OPS, Op
+from tracer.ops import indexing
 from tracer.tracing import dispatch, trace
-from tracer.types import ArrayType, is_supported, promote
+from tracer.types import ArrayType, promote
 
 if TYPE_CHECKING:
 
@@ -164,14 +165,14 @@ class Proxy:
     # --- reading and writing parts -------------------------------------------------------------------------------
 
     def __getitem__(self, key: Any) -> Any:
-        return dispatch.index(self, key)
+        return indexing.index(self, key)
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if isinstance(value, Proxy) and value._base is not None and dispatch.is_same_part(self, key, value):
             return
         if isinstance(value, Proxy) and value.dtype.kind == "c" and self.dtype.kind != "c":
             value = value.real
-        self._assign(dispatch.assign(self, key, value, "set"))
+        self._assign(indexing.assign(self, key, value, "set"))
 
     # --- escapes into Python -------------------------------------------------------------------------------------
 
@@ -206,6 +207,11 @@ class Proxy:
 
     def item(self, *_: Any) -> Any:
         raise self._needs_number(".item()", errors.HINT_NUMBER)
+
+    def __format__(self, layout: str) -> str:
+        if layout:
+            raise self._needs_number("a format such as {x:.3f}", errors.HINT_FORMAT)
+        return repr(self)
 
     def tolist(self) -> Any:
         raise self._needs_number(".tolist()", errors.HINT_NUMBER)
@@ -250,7 +256,7 @@ def unwrap(value: Any, dtype: np.dtype[Any] | None = None) -> Node:
     elif hasattr(value, "__tracer_node__"):
         node = value.__tracer_node__
     elif isinstance(value, list | tuple):
-        node = unwrap(np.stack(value) if _holds_proxy(value) else np.asarray(value))
+        node = unwrap(np.stack(value) if has_proxy(value) else np.asarray(value))
     else:
         node = _array(_checked(np.asarray(value)))
     if dtype is not None and node.type.dtype != dtype:
@@ -266,24 +272,21 @@ def _scalar(value: Any, dtype: np.dtype[Any] | None) -> Node:
     return constant(value, dtype)
 
 
-def _holds_proxy(value: Any) -> bool:
+def has_proxy(value: Any) -> bool:
+    """Whether a value is traced, or a nest of lists and tuples with a traced value in it."""
     if isinstance(value, list | tuple):
-        return any(_holds_proxy(item) for item in value)
+        return any(has_proxy(item) for item in value)
     return isinstance(value, Proxy)
 
 
 def _checked(array: Any) -> Any:
-    if not is_supported(array.dtype):
-        raise TypeError(
-            errors.message(
-                errors.UNSUPPORTED_DTYPE, dtype=array.dtype, name="a value in the traced function", known=trace.KNOWN
-            )
-        )
+    trace.check_dtype(array, "a value in the traced function")
     return array
 
 
 def _array(array: np.ndarray[Any, Any]) -> Node:
     """A real array met while tracing: captured by the trace as an input, or a constant outside of any trace."""
+    trace.check_array(array, "a value in the traced function")
     active = trace.current()
     return constant(_checked(array)) if active is None else active.capture(_checked(array))
 
@@ -300,7 +303,7 @@ def operand_type(value: Any) -> Any:
 def _list_dtype(value: Any) -> Any:
     if not isinstance(value, list | tuple):
         raise TypeError(errors.message("cannot compute with a {kind} in a traced function", kind=type(value).__name__))
-    if not _holds_proxy(value):
+    if not has_proxy(value):
         return np.asarray(value).dtype
     return promote(operand_type(item) for item in value)
 
@@ -335,11 +338,6 @@ def _operand(value: Any, dtype: np.dtype[Any]) -> Node:
 
 def _remember_base(result: Proxy, base: Proxy, op: Op, params: Mapping[str, Any]) -> None:
     result._base, result._base_node, result._path = base, base.__tracer_node__, (op, params)
-
-
-def has_proxy(values: Any) -> bool:
-    """Whether a nest of lists and tuples holds a traced value."""
-    return _holds_proxy(values)
 
 
 dispatch.install(Proxy)

@@ -12,9 +12,21 @@ import numpy as np
 
 from tracer import errors
 from tracer.graph.node import Node, constant, input_node
-from tracer.types import DTYPES, type_of
+from tracer.types import DTYPES, is_supported, type_of
 
 KNOWN = ", ".join(str(dtype) for dtype in DTYPES)
+
+
+def check_array(value: Any, name: str) -> None:
+    """Raise TypeError for masked arrays and matrices, whose operators mean something else."""
+    if isinstance(value, np.ma.MaskedArray | np.matrix):
+        raise TypeError(errors.message(errors.UNSUPPORTED_ARRAY, type=type(value).__name__, name=name))
+
+
+def check_dtype(array: Any, name: str) -> None:
+    """Raise TypeError for a dtype that cannot be traced."""
+    if not is_supported(array.dtype):
+        raise TypeError(errors.message(errors.UNSUPPORTED_DTYPE, dtype=array.dtype, name=name, known=KNOWN))
 
 
 _SNAPSHOT_LIMIT = 1 << 20
@@ -70,6 +82,10 @@ class Trace:
         if versions[-1].snapshot is not None and not versions[-1].holds(array):
             versions.append(_Version(array))
         return versions[-1].node
+
+    def has_captured(self, value: Any) -> bool:
+        """Whether a real array was read during the trace."""
+        return id(value) in self._captured
 
     def captures(self) -> tuple[list[tuple[np.ndarray[Any, Any], Node]], dict[Node, Node]]:
         """Captured arrays with their input nodes, and constants for those that the function itself changed.
