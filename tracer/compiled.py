@@ -113,6 +113,15 @@ class Compiled(Dispatcher):
         leaves = self._flatten(args, kwargs)
         return self._find(leaves) or self._compile(leaves, kwargs)
 
+    def __reduce__(self) -> str:
+        return str(getattr(self, "__qualname__", self.name))  # as functions: by the name in their module
+
+    def __copy__(self) -> Compiled:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Compiled:
+        return self
+
     def __repr__(self) -> str:
         return f"<tracer.compile of {self.name}>"
 

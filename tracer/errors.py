@@ -205,8 +205,12 @@ CAPTURE_CHANGED = (
     "HINT: build the array completely before it meets a traced value, or pass it as an argument, whose in-place "
     "changes are traced."
 )
+RESULT_HIDDEN = (
+    "{function!r} returned a {type}, in which traced values cannot be found.\n"
+    "HINT: return arrays, or tuples, lists, dicts, named tuples or dataclasses of them."
+)
 OVERLAP = (
-    "{function!r} writes into its argument {one}, which shares memory with {two}; one write would have to show in both.\n"
+    "{function!r} writes into its argument {one}, which shares memory with {two}: a write to one is a write to both.\n"
     "HINT: pass a copy of one of them, or write x = x + y instead of x += y."
 )
 UNSUPPORTED_ARRAY = (
@@ -214,8 +218,8 @@ UNSUPPORTED_ARRAY = (
     "HINT: pass plain arrays, e.g. np.asarray(x), or x.filled(0.0) and x.mask for a masked array."
 )
 STATE_REPLACED = (
-    "{function!r} read the array in {place} and then stored a traced value there; after the trace nothing would be left "
-    "to read.\nHINT: keep state in a shared variable, w = tracer.shared(...), and update it with w.set(...)."
+    "{function!r} read the array in {place} and then stored a traced value there, which ends with the trace.\n"
+    "HINT: keep state in a shared variable, w = tracer.shared(...), and update it with w.set(...)."
 )
 IN_PLACE_ON_REAL_ARRAY = (
     "a traced value was written into a real array ({value}) with out= or an in-place operator.\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -149,6 +149,7 @@ def _collect(
             results.append(Result("output", len(outputs)))
             outputs.append(leaf.__tracer_node__)
         else:
+            _check_constant(leaf, name)
             results.append(Result("constant", leaf))
     updated = list(active.updates)
     outputs += active.updates.values()
@@ -160,6 +161,13 @@ def _collect(
     )
     arrays = [array for array, _ in captured]
     return Traced(name, graph, len(arguments), arrays, shared, results, structure, updated, written, guards)
+
+
+def _check_constant(leaf: Any, name: str) -> None:
+    """Raise TraceError for a result in which traced values stay hidden, or which can be read only once."""
+    is_set = isinstance(leaf, set | frozenset) and any(isinstance(item, Proxy) for item in leaf)
+    if is_set or isinstance(leaf, Iterator | Coroutine):
+        raise errors.TraceError(errors.message(errors.RESULT_HIDDEN, function=name, type=type(leaf).__name__))
 
 
 def close_graph(
@@ -224,7 +232,7 @@ class Plan:
         traced = self.traced
         inputs = [*arguments, *traced.captured, *(item.cell[0] for item in traced.shared)]
         if traced.written:
-            self._check_apart([*originals, *inputs[len(originals) :]])
+            self._check_written([*originals, *inputs[len(arguments) :]])
         try:
             outputs = self.executable.run(inputs)
         except Exception as error:
@@ -238,11 +246,13 @@ class Plan:
             np.copyto(originals[position], value)
         return self.assemble(originals, outputs)
 
-    def _check_apart(self, inputs: Sequence[Any]) -> None:
-        """Raise TraceError if an array that the function writes shares memory with another that it reads."""
+    def _check_written(self, inputs: Sequence[Any]) -> None:
+        """Raise an error if an array that the function writes is read-only or shares memory with another input."""
         for position in self.traced.written:
+            if not inputs[position].flags.writeable:
+                raise ValueError("assignment destination is read-only")
             for other, array in enumerate(inputs):
-                if other != position and _overlap(inputs[position], array):
+                if other != position and np.shares_memory(inputs[position], array):
                     nodes = self.traced.graph.inputs
                     one, two = nodes[position], nodes[other]
                     text = errors.message(
@@ -264,13 +274,6 @@ class Plan:
             else:
                 leaves.append(originals[value] if kind == "argument" else value)
         return unflatten(self.traced.structure, leaves)
-
-
-def _overlap(one: Any, other: Any) -> bool:
-    try:
-        return np.shares_memory(one, other, max_work=1000)
-    except np.exceptions.TooHardError:
-        return True
 
 
 def explain(error: Exception, plan: Plan) -> None:

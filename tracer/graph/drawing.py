@@ -389,7 +389,7 @@ def _align(run: Sequence[Box], low: float, high: float) -> None:
 
 # --- with matplotlib ---------------------------------------------------------------------------------------------
 
-_INK, _LINE, _FAINT = "#0f172a", "#64748b", "#94a3b8"
+_INK, _LINE = "#0f172a", "#64748b"
 _COLOURS = {"input": ("#dbeafe", "#2563eb"), "constant": ("#f1f5f9", "#94a3b8"), "op": ("#ffffff", "#475569")}
 _OUTPUT_COLOURS = ("#dcfce7", "#15803d")
 _MOST_PIXELS, _MOST_DOTS, _LONGEST_SIDE = 60e6, 160, 60_000
@@ -415,9 +415,9 @@ def _draw_with_matplotlib(outputs: Sequence[Node], kind: str, target: Path) -> N
     axes.set_axis_off()
     axes.set_xlim(0, picture.width)
     axes.set_ylim(picture.height, 0)
+    _draw_lines(axes, picture)
     for row in picture.rows:
         for box in row:
-            _draw_lines(axes, box)
             if box.node is not None:
                 _draw_box(axes, box, box.node)
     dots = min(_MOST_DOTS, (_MOST_PIXELS / (width * height)) ** 0.5, _LONGEST_SIDE / max(width, height))
@@ -455,37 +455,37 @@ def _write(axes: Any, x: float, y: float, text: str, size: float, colour: str, w
     axes.text(x, y, text, ha=side, va="center_baseline", parse_math=False, usetex=False, **look)
 
 
-def _draw_lines(axes: Any, box: Box) -> None:
-    """Draw the lines that arrive at a box, side by side in the order of where they come from."""
-    from matplotlib.patches import Polygon
+def _draw_lines(axes: Any, picture: Layout) -> None:
+    """Draw all lines; those that arrive at a box are side by side, in the order of where they come from."""
+    from matplotlib.collections import PathCollection, PolyCollection
 
-    if box.node is None:
-        _draw_curve(axes, box.above[0], box, box.x, box.y + box.reach)
-        return
-    arrivals = sorted(enumerate(box.above), key=lambda item: item[1].x)
-    top = box.y - box.height / 2
-    step = 20.0 if _has_marks(box.node) and len(arrivals) == 2 else _PORT
-    for place, (position, source) in enumerate(arrivals):
-        x = box.x + (place - (len(arrivals) - 1) / 2) * step
-        _draw_curve(axes, source, box, x, top - 5)
-        axes.add_patch(
-            Polygon([(x, top), (x - 2.6, top - 6), (x + 2.6, top - 6)], facecolor=_LINE, linewidth=0, zorder=4)
-        )
-        if _has_marks(box.node):
-            side = "left" if source.x < x else "right"
-            _write(axes, x + (3.2 if side == "left" else -3.2), top - 5, str(position), _SMALL, _LINE, "normal", side)
+    curves, heads = [], []
+    for box in (box for row in picture.rows for box in row):
+        if box.node is None:
+            curves.append(_curve(box.above[0], box, box.x, box.y + box.reach))
+            continue
+        arrivals = sorted(enumerate(box.above), key=lambda item: item[1].x)
+        marks, top = _has_marks(box.node), box.y - box.height / 2
+        step = _PORT * 1.25 if marks and len(arrivals) == 2 else _PORT
+        for place, (position, source) in enumerate(arrivals):
+            x = box.x + (place - (len(arrivals) - 1) / 2) * step
+            curves.append(_curve(source, box, x, top - 5))
+            heads.append([(x, top), (x - 2.6, top - 6), (x + 2.6, top - 6)])
+            if marks:
+                aside, side = (3.2, "left") if source.x < x else (-3.2, "right")
+                _write(axes, x + aside, top - 5, str(position), _SMALL, _LINE, "normal", side)
+    axes.add_collection(PathCollection(curves, facecolor="none", edgecolor=_LINE, linewidth=0.9, zorder=2))
+    axes.add_collection(PolyCollection(heads, facecolor=_LINE, linewidth=0, zorder=4))
 
 
-def _draw_curve(axes: Any, source: Box, target: Box, x: float, end: float) -> None:
-    """Draw a line down from a box or bend to (x, end); it leaves and enters levels vertically."""
-    from matplotlib.patches import PathPatch
+def _curve(source: Box, target: Box, x: float, end: float) -> Any:
+    """Return the line down from a box or bend to (x, end); it leaves and enters levels vertically."""
     from matplotlib.path import Path as Curve
 
-    start, leave, enter = source.y + source.height / 2, source.y + source.reach, target.y - target.reach
-    if source.node is None:
-        start = leave
+    leave, enter = source.y + source.reach, target.y - target.reach
+    start = leave if source.node is None else source.y + source.height / 2
+    if source.x == x:
+        return Curve([(x, start), (x, end)])
     middle = (leave + enter) / 2
     points = [(source.x, start), (source.x, leave), (source.x, middle), (x, middle), (x, enter), (x, max(enter, end))]
-    codes = [Curve.MOVETO, Curve.LINETO, Curve.CURVE4, Curve.CURVE4, Curve.CURVE4, Curve.LINETO]
-    look = {"facecolor": "none", "edgecolor": _LINE, "linewidth": 0.9, "zorder": 2, "joinstyle": "round"}
-    axes.add_patch(PathPatch(Curve(points, codes), **look))
+    return Curve(points, [Curve.MOVETO, Curve.LINETO, Curve.CURVE4, Curve.CURVE4, Curve.CURVE4, Curve.LINETO])

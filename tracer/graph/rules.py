@@ -71,6 +71,19 @@ def lift(*values: Any) -> tuple[Any, ...]:
     return tuple(_lifted(value, record) for value in values)
 
 
+def lift_arrays(*values: Any) -> tuple[Any, ...]:
+    """Like `lift`, with Python numbers as arrays too."""
+    lifted = lift(*values)
+    record = recorder(*lifted)
+    arrays = []
+    for value in lifted:
+        if type(value) in (bool, int, float, complex):
+            number = np.asarray(value)
+            value = number if record is None else record(OPS["reshape"], (Literal(number),), {"shape": ()})
+        arrays.append(value)
+    return tuple(arrays)
+
+
 def _lifted(value: Any, record: Callable[..., Any] | None) -> Any:
     if type(value) in (bool, int, float, complex) or is_traced(value):
         return value

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tracer.graph.op import OPS, composite
-from tracer.graph.rules import lift, literal, static_int, static_ints, unsupported
+from tracer.graph.rules import lift, lift_arrays, literal, static_int, static_ints, unsupported
 from tracer.types import normalize_axes, normalize_axis
 
 _AB: tuple[tuple[int, ...], ...] = ((2, 3), (2, 3))
@@ -95,8 +95,6 @@ def _squeeze(a: Any, axis: Any = None) -> Any:
 
 def _at_least(ndim: int) -> Any:
     def one(a: Any) -> Any:
-        (a,) = lift(a)
-        a = np.asarray(a) if not hasattr(a, "ndim") else a
         if a.ndim >= ndim:
             return a
         if a.ndim == 0:
@@ -107,7 +105,8 @@ def _at_least(ndim: int) -> Any:
 
     def apply(*arrays: Any) -> Any:
         """Add axes of size 1 until there are enough."""
-        return one(arrays[0]) if len(arrays) == 1 else tuple(one(item) for item in arrays)
+        lifted = [one(item) for item in lift_arrays(*arrays)]
+        return lifted[0] if len(lifted) == 1 else tuple(lifted)
 
     return apply
 
@@ -124,27 +123,20 @@ composite(np.atleast_3d, examples=((lambda x: np.atleast_3d(x), ((3, 2),)), (lam
 @composite(np.stack, examples=((lambda a, b: np.stack([a, b]), _AB), (lambda a, b: np.stack([a, b], axis=-1), _AB)))
 def _stack(arrays: Any, axis: int = 0, out: Any = None, *, dtype: Any = None, casting: str = "same_kind") -> Any:
     """Join arrays along a new axis."""
-    items = lift(*arrays)
+    items = lift_arrays(*arrays)
     if not items:
         raise ValueError("need at least one array to stack")
-    if len({np.shape(item) for item in items}) != 1:
+    if len({item.shape for item in items}) != 1:
         raise ValueError("all input arrays must have the same shape")
-    axis = normalize_axis(axis, np.ndim(items[0]) + 1)
-    items = tuple(np.expand_dims(_array_like(item, items), axis) for item in items)
+    axis = normalize_axis(axis, items[0].ndim + 1)
+    items = tuple(np.expand_dims(item, axis) for item in items)
     return np.concatenate(items, axis, dtype=dtype)
-
-
-def _array_like(item: Any, others: Sequence[Any]) -> Any:
-    if hasattr(item, "shape"):
-        return item
-    like = next(other for other in others if hasattr(other, "shape"))
-    return np.full_like(like, item, dtype=np.result_type(item), shape=())
 
 
 @composite(np.vstack, examples=((lambda a, b: np.vstack([a, b]), ((3,), (2, 3))),))
 def _vstack(tup: Any, *, dtype: Any = None, casting: str = "same_kind") -> Any:
     """Stack as rows."""
-    return np.concatenate([np.atleast_2d(item) for item in lift(*tup)], 0, dtype=dtype)
+    return np.concatenate([np.atleast_2d(item) for item in lift_arrays(*tup)], 0, dtype=dtype)
 
 
 @composite(
@@ -153,29 +145,29 @@ def _vstack(tup: Any, *, dtype: Any = None, casting: str = "same_kind") -> Any:
 )
 def _hstack(tup: Any, *, dtype: Any = None, casting: str = "same_kind") -> Any:
     """Stack as columns."""
-    items = [np.atleast_1d(item) for item in lift(*tup)]
+    items = [np.atleast_1d(item) for item in lift_arrays(*tup)]
     return np.concatenate(items, 0 if items and items[0].ndim == 1 else 1, dtype=dtype)
 
 
 @composite(np.dstack, examples=((lambda a, b: np.dstack([a, b]), _AB),))
 def _dstack(tup: Any) -> Any:
     """Stack along the third axis."""
-    return np.concatenate([np.atleast_3d(item) for item in lift(*tup)], 2)
+    return np.concatenate([np.atleast_3d(item) for item in lift_arrays(*tup)], 2)
 
 
 @composite(np.column_stack, examples=((lambda a, b: np.column_stack([a, b]), ((2,), (2, 3))),))
 def _column_stack(tup: Any) -> Any:
     """Stack 1-d arrays as columns."""
-    items = [np.atleast_1d(item) for item in lift(*tup)]
+    items = [np.atleast_1d(item) for item in lift_arrays(*tup)]
     return np.concatenate([item[:, None] if item.ndim == 1 else item for item in items], 1)
 
 
 @composite(np.append, examples=((lambda a, b: np.append(a, b), ((2, 3), (2,))), (lambda a, b: np.append(a, b, 0), _AB)))
 def _append(arr: Any, values: Any, axis: Any = None) -> Any:
     """Join values to the end."""
-    items = lift(arr, values)
+    items = lift_arrays(arr, values)
     if axis is None:
-        return np.concatenate([np.ravel(np.atleast_1d(item)) for item in items])
+        return np.concatenate([np.ravel(item) for item in items])
     return np.concatenate(items, axis)
 
 
@@ -195,7 +187,7 @@ def _block(arrays: Any) -> Any:
 
     def build(item: Any, level: int) -> Any:
         if isinstance(item, list):
-            return np.concatenate(lift(*(build(part, level + 1) for part in item)), axis=level - levels)
+            return np.concatenate(lift_arrays(*(build(part, level + 1) for part in item)), axis=level - levels)
         return np.reshape(item, (1,) * (ndim - np.ndim(item)) + np.shape(item))
 
     return build(arrays, 0)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tracer.graph.op import FUNCTIONS, Function, Op, composite, declare, method
-from tracer.graph.rules import lift, static_ints, sum_to_shape, unsupported
+from tracer.graph.rules import lift, lift_arrays, static_ints, sum_to_shape, unsupported
 from tracer.types import ArrayType, broadcast_shapes, normalize_axis, resolve_ufunc
 
 _SIGNATURE = "(n?,k),(k,m?)->(n?,m?)"
@@ -161,7 +161,7 @@ def _inner(a: Any, b: Any, /) -> Any:
 @composite(np.vdot, examples=((lambda a, b: np.vdot(a, b), ((2, 3), (2, 3))),))
 def _vdot(a: Any, b: Any, /) -> Any:
     """Dot product of the flattened arrays, the first conjugated."""
-    a, b = (np.ravel(np.atleast_1d(item)) for item in lift(a, b))
+    a, b = (np.ravel(item) for item in lift_arrays(a, b))
     return np.matmul(_conjugated(a), b)
 
 
@@ -170,7 +170,7 @@ def _vdot(a: Any, b: Any, /) -> Any:
 )
 def _outer(a: Any, b: Any, out: Any = None) -> Any:
     """Products of all pairs of elements."""
-    a, b = (np.ravel(np.atleast_1d(item)) for item in lift(a, b))
+    a, b = (np.ravel(item) for item in lift_arrays(a, b))
     return np.multiply(a[:, None], b[None, :])
 
 

@@ -28,7 +28,7 @@ def _take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "
         a, axis = np.ravel(a), 0
     axis = normalize_axis(axis, a.ndim)
     if mode != "raise":
-        (indices,) = (indices,) if is_traced(indices) else (np.asarray(indices),)
+        indices, _ = lift(indices, a)
         size = a.shape[axis]
         indices = np.remainder(indices, size) if mode == "wrap" else np.minimum(np.maximum(indices, 0), size - 1)
     return a[((slice(None),) * axis) + (indices,)]

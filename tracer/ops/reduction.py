@@ -197,7 +197,7 @@ def _extremum(op: Op, ufunc: np.ufunc) -> Callable[..., Any]:
                     f"reduction operation '{name}' does not have an identity, so to use a where mask one has to "
                     "specify 'initial'"
                 )
-            x = np.where(where, x, _cast(np.asarray(initial) if np.isscalar(initial) else initial, x.dtype))
+            x = np.where(where, x, x.dtype.type(initial) if np.isscalar(initial) else _cast(initial, x.dtype))
         left: Any = reduced_shape(x.shape, axes, keepdims)
         if any(x.shape[axis] == 0 for axis in axes) and 0 not in left:
             if initial is None:

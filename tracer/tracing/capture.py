@@ -112,9 +112,7 @@ class Surroundings:
         for guard in lost:
             guard.restore()
         if lost:
-            raise errors.TraceError(
-                errors.message(errors.STATE_REPLACED, place=lost[0].label, function=active.name)
-            )
+            raise errors.TraceError(errors.message(errors.STATE_REPLACED, place=lost[0].label, function=active.name))
         return [guard for guard in self.guards if guard.holds()]
 
     def _look_inside(self, value: Any, label: str) -> None:
@@ -154,8 +152,8 @@ class Surroundings:
         if isinstance(value, types.ModuleType):
             self._look_inside(value, label)
             return
-        by_value = isinstance(value, _SCALARS) or (isinstance(value, tuple) and all(isinstance(v, _SCALARS) for v in value))
-        self._guard(kind + "=" if by_value else kind, holder, name, value, label)
+        is_plain = isinstance(value, _SCALARS) or (type(value) is tuple and all(isinstance(v, _SCALARS) for v in value))
+        self._guard(kind + "=" if is_plain else kind, holder, name, value, label)
         self._look_inside(value, label)
 
     def _visit_function(self, function: types.FunctionType) -> None:
@@ -218,7 +216,7 @@ class Surroundings:
         if isinstance(member, staticmethod | classmethod):
             self._look_inside(member.__func__, label)
             self._look_inside(owner, owner.__name__)
-        elif isinstance(member, _LEAVES) or not hasattr(type(member), "__get__") or isinstance(member, types.FunctionType):
+        elif isinstance(member, types.FunctionType) or not hasattr(type(member), "__get__"):
             self._visit_place("attr", owner, name, label)
         else:
             self._look_inside(member, label)
