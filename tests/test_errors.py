@@ -125,6 +125,66 @@ def test_unsupported_dtypes():
         tracer.compile(lambda x: x)(np.array(["a"]))
 
 
+@pytest.mark.parametrize("make", [np.ma.masked_less, lambda x, _: np.matrix(x)], ids=["masked", "matrix"])
+def test_arrays_with_other_rules_are_refused(make):
+    odd = make(X, 0)
+    with pytest.raises(TypeError, match=r"(?s)cannot be traced.*HINT"):
+        tracer.compile(lambda x: x * 2)(odd)
+    with pytest.raises(TypeError, match=r"(?s)cannot be traced.*HINT"):
+        tracer.compile(lambda x: np.sum(x) + np.sum(np.multiply(x, odd)))(X)
+
+
+def test_writing_to_arrays_that_share_memory():
+    @tracer.compile
+    def f(a, b):
+        a += 1
+        return a + b
+
+    x = X.copy()
+    for _ in range(2):
+        with pytest.raises(errors.TraceError, match=r"(?s)argument a.*memory with b.*HINT"):
+            f(x, x[:])
+    np.testing.assert_array_equal(x, X)
+    pairs = np.stack([X, X], axis=1)  # interleaved, and apart
+    np.testing.assert_array_equal(f(pairs[:, 0], pairs[:, 1]), 2 * X + 1)
+    np.testing.assert_array_equal(pairs, np.stack([X + 1, X], axis=1))
+
+
+def test_writing_to_a_read_only_array_changes_nothing():
+    w = tracer.shared(0.0)
+
+    @tracer.compile
+    def f(a):
+        w.set(w + 1)
+        a += 1
+
+    frozen = X.copy()
+    frozen.flags.writeable = False
+    for array, fails in ((frozen, True), (X.copy(), False), (frozen, True)):
+        if fails:
+            with pytest.raises(ValueError, match="read-only"):
+                f(array)
+        else:
+            f(array)
+    assert w.get_value() == 1
+
+
+@pytest.mark.parametrize(
+    "function",
+    [lambda x: {1, x}, lambda x: (x * i for i in range(3)), lambda x: map(np.sin, [x])],
+    ids=["set", "generator", "map"],
+)
+def test_results_that_hide_traced_values(function):
+    with pytest.raises(errors.TraceError, match=r"(?s)cannot be found.*HINT"):
+        tracer.compile(function)(X)
+
+
+def test_formatting_a_traced_value():
+    assert "float64[3]" in tracer.compile(lambda x: f"{x}")(np.ones(3))
+    with pytest.raises(errors.ConcretizationError, match=r"(?s)format.*HINT.*test_errors"):
+        tracer.compile(lambda x: f"{x:.2f}")(np.float64(1.0))
+
+
 def test_an_unhashable_argument():
     with pytest.raises(TypeError, match="hashable"):
         tracer.compile(lambda x, s: x)(X, {1, 2})

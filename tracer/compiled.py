@@ -239,8 +239,8 @@ class Compiled(Dispatcher):
             reason = _difference(before, leaves)
         self._reasons.append(reason)
         if before is not None:
-            count = sum(map(len, self._plans.values())) + 1
-            level = logging.WARNING if count in _MANY_PLANS else logging.INFO
+            count = len(self._reasons)
+            level = logging.WARNING if count in _MANY_TRACES else logging.INFO
             log.log(level, errors.RETRACE.format(function=self.name, count=count, reason=reason))
 
     # --- the fast path -------------------------------------------------------------------------------------------
@@ -278,7 +278,7 @@ def _setting_guards() -> list[tuple[str, Any, str, Any]]:
     return [*guards, ("dict", trace.RUNNING, "traces", 0)]
 
 
-_MANY_PLANS = (8, 32, 128, 512)
+_MANY_TRACES = (8, 32, 128, 512)
 
 
 class _Identity:

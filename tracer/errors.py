@@ -132,7 +132,7 @@ HINT_NUMBER = (
 )
 HINT_INDEX = (
     "sizes and loop counts must be static: use x.shape[0], or pass the number as a Python int argument.\n"
-    "To index by a traced integer write x[i] on a traced x, or np.take(array, i)."
+    "To index a real array by a traced integer, pass the array as an argument too: array[i] on a traced array works."
 )
 HINT_ARRAY = (
     "use the NumPy function on the traced value itself, e.g. np.stack([a, b]) instead of np.array([a, b]),\n"
@@ -182,7 +182,7 @@ STATIC_UNHASHABLE = (
     "argument {name} of {function!r} is a {type}: it is neither an array nor hashable.\n"
     "HINT: pass arrays, numbers, strings, or tuples/lists/dicts/dataclasses of them."
 )
-RETRACE = "tracer: compiling {function!r} again ({count} plans): {reason}"
+RETRACE = "tracer: compiling {function!r} again (trace {count}): {reason}"
 NO_PARAMETERS = (
     "{rule} finds no float shared variable that the cost of {function!r} depends on.\n"
     "HINT: make the parameters shared, w = tracer.shared(...), or name them with params=[...]."

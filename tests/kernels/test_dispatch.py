@@ -220,7 +220,7 @@ def make_cell(value: Any) -> Any:
 
 def test_guards() -> None:
     marker, holder, names = object(), Point(1, 2), {"n": 3}
-    cell = make_cell(marker)
+    cell, items = make_cell(marker), [1.0, marker]
     cases: list[tuple[tuple[Any, ...], Any, Any]] = [
         (("cell", cell, None, marker), lambda: setattr(cell, "cell_contents", 0), None),
         (("cell=", make_cell(1), None, 1), None, None),
@@ -233,6 +233,10 @@ def test_guards() -> None:
         (("absent", {"s": 1}, "s", None), None, False),
         (("attr", holder, "x", 1), lambda: setattr(holder, "x", 2), None),
         (("attr=", holder, "y", 2), lambda: delattr(holder, "y"), None),
+        (("items=", items, None, (1.0, marker)), lambda: items.append(2), None),
+        (("items=", {"a": 1}, None, ("a",)), None, None),
+        (("items=", [1], None, (1.0,)), None, False),
+        (("items=", 5, None, ()), None, False),
     ]
     for guard, change, holds in cases:
         call = planned(X, guards=(guard,))

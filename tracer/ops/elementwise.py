@@ -578,7 +578,7 @@ _EXPONENT: Op = elementwise(
 )
 
 
-@composite(np.frexp, examples=((lambda x: np.frexp(x)[0], ((3, 4),)), (lambda x: sum(np.frexp(x)), ((3, 4),))))
+@composite(np.frexp, examples=((lambda x: np.frexp(x)[0], ((3, 4),)),))
 def _frexp(x: Any) -> Any:
     """Mantissa and power of two."""
     return _MANTISSA(x), _EXPONENT(x)

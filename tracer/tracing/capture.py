@@ -23,6 +23,8 @@ _COLLECTIONS = (list, tuple, set, frozenset, deque)
 _FOREIGN = ("numpy", "scipy", "tracer", "math", "functools", "builtins", *sys.stdlib_module_names)
 _NOT_OPERATORS = ("__init__", "__new__", "__post_init__", "__repr__", "__str__", "__reduce__")
 _MOST_GUARDS = 10_000
+_CONTENT_LIMIT = 1 << 20
+"""Bytes up to which what an array holds is compared at every call, where only its contents can be guarded."""
 
 
 class Guard(NamedTuple):
@@ -83,6 +85,16 @@ def _read(kind: str, holder: Any, name: Any) -> Any:
     raise KeyError(name)
 
 
+class _Contents:
+    """The bytes of an array, as a collection of one."""
+
+    def __init__(self, array: np.ndarray[Any, Any]) -> None:
+        self.array = array
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self.array.tobytes()
+
+
 class Surroundings:
     """Everything that a function can reach by the names in its own code, and in that of the helpers it calls.
 
@@ -113,7 +125,18 @@ class Surroundings:
             guard.restore()
         if lost:
             raise errors.TraceError(errors.message(errors.STATE_REPLACED, place=lost[0].label, function=active.name))
-        return [guard for guard in self.guards if guard.holds()]
+        return [*(guard for guard in self.guards if guard.holds()), *self._content_guards(active)]
+
+    def _content_guards(self, active: trace.Trace) -> list[Guard]:
+        """Guards on what arrays hold that met no traced value: what was computed from them is in the graph for good."""
+        met = active.captured_memory()
+        found: dict[int, Guard] = {}
+        for guard in self.guards:
+            for value in guard.expected if guard.kind == "items=" else (guard.expected,):
+                if type(value) is np.ndarray and id(value) not in met and value.nbytes <= _CONTENT_LIMIT:
+                    contents = _Contents(value)
+                    found[id(value)] = Guard("items=", contents, None, tuple(contents), guard.label)
+        return list(found.values())
 
     def _look_inside(self, value: Any, label: str) -> None:
         """Guard what a value holds; the place that holds the value itself is guarded by the caller."""

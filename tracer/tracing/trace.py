@@ -87,6 +87,16 @@ class Trace:
         """Whether a real array was read during the trace."""
         return id(value) in self._captured
 
+    def captured_memory(self) -> set[int]:
+        """The ids of the arrays that were read during the trace, and of those that they are views of."""
+        found = set()
+        for array, _ in self._captured.values():
+            base: Any = array
+            while base is not None:
+                found.add(id(base))
+                base = getattr(base, "base", None)
+        return found
+
     def captures(self) -> tuple[list[tuple[np.ndarray[Any, Any], Node]], dict[Node, Node]]:
         """Captured arrays with their input nodes, and constants for those that the function itself changed.
 

@@ -95,7 +95,7 @@ def _pull(node: Node, position: int, cotangent: Node) -> Node | None:
         rule = op.deriv[position]
         if rule is None:
             return None
-        result = g * rule(y, *inputs)
+        result = scale(g, rule(y, *inputs))
     elif isinstance(op.vjp, tuple):
         rule = op.vjp[position]
         if rule is None:
@@ -117,6 +117,13 @@ def _to_dtype(value: Any, dtype: np.dtype[Any]) -> Any:
     if value.dtype.kind == "c" and dtype.kind != "c":
         value = np.real(value)
     return value if value.dtype == dtype else value.astype(dtype)
+
+
+def scale(value: Any, factor: Any) -> Any:
+    """Multiply a cotangent or tangent by a local derivative; the plain numbers 1 and -1 need no multiplication."""
+    if type(factor) in (int, float) and abs(factor) == 1:
+        return value if factor == 1 else -value
+    return value * factor
 
 
 def not_differentiable(node: Node, position: int) -> errors.NotDifferentiableError:

@@ -10,7 +10,7 @@ import numpy as np
 from tracer.graph.graph import toposort
 from tracer.graph.node import CONSTANT, INPUT, Node, blame
 from tracer.tracing.proxy import Proxy, unwrap, wrap
-from tracer.transform.grad import not_differentiable
+from tracer.transform.grad import not_differentiable, scale
 from tracer.types import is_inexact
 
 
@@ -81,7 +81,7 @@ def _push(node: Node, tangents: list[Proxy | None]) -> Any:
         elif op.deriv:
             rule = op.deriv[position]
             if rule is not None:
-                terms.append(tangent * rule(y, *inputs))
+                terms.append(scale(tangent, rule(y, *inputs)))
         else:
             raise not_differentiable(node, position)
     if not terms:
