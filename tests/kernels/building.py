@@ -9,7 +9,8 @@ import numpy as np
 from scipy.linalg import cython_blas
 
 from tracer import _kernels
-from tracer.lower.program import Buffer, Program, View, contiguous_strides
+from tracer.lower.program import Buffer, Program, View
+from tracer.types import contiguous_strides
 
 DTYPES = [np.dtype(code) for code in "?bhilBHILfdFD"]
 NUMBERS = DTYPES[1:]

@@ -16,7 +16,8 @@ import pytest
 from kernels.building import argument, whole
 
 from tracer import _kernels
-from tracer.lower.program import Buffer, Cumulative, Gather, Program, View, contiguous_strides
+from tracer.lower.program import Buffer, Cumulative, Gather, Program, View
+from tracer.types import contiguous_strides
 
 F64 = np.dtype(np.float64).num
 Pair = namedtuple("Pair", "first second")

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from kernels.building import DTYPES, build, random_array, run, whole
 
 from tracer import _kernels
-from tracer.lower.program import Buffer, Gather, MatMul, Program, Scatter, View, contiguous_strides
+from tracer.lower.program import Buffer, Gather, MatMul, Program, Scatter, View
+from tracer.types import contiguous_strides
 
 
 def gather(source: np.ndarray, *indices: np.ndarray) -> np.ndarray:

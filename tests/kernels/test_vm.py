@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from numpy.lib.stride_tricks import as_strided
 
 from tracer import _kernels
-from tracer.lower.program import Buffer, Call, Loop, Program, Reduce, Step, Store, View, contiguous_strides
+from tracer.lower.program import Buffer, Call, Loop, Program, Reduce, Step, Store, View
+from tracer.types import contiguous_strides
 
 DTYPES = [np.dtype(code) for code in "?bhilBHILfdFD"]
 BOOL, I64, F32, F64 = np.dtype(bool), np.dtype(np.int64), np.dtype(np.float32), np.dtype(np.float64)

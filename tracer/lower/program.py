@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tracer.errors import TracerError
+from tracer.types import contiguous_strides, is_supported
 
 Shape = tuple[int, ...]
 
@@ -23,23 +24,12 @@ REDUCE_KINDS = ("sum", "prod", "max", "min", "any", "all")
 CUMULATIVE_KINDS = ("sum", "prod", "max", "min")
 ARG_REDUCE_KINDS = ("argmax", "argmin")
 SCATTER_MODES = ("add", "set")
-DTYPES = frozenset(np.dtype(code) for code in "?bhilBHILfdFD")
 MAX_DIMENSIONS = 64
 ARENA_ALIGNMENT = 64
 
 
 class ProgramError(TracerError, ValueError):
     """A program that no executor may run: the message names the instruction and what is wrong with it."""
-
-
-def contiguous_strides(shape: Shape) -> Shape:
-    """Strides, in elements, of a C-contiguous array of this shape."""
-    strides: list[int] = []
-    step = 1
-    for length in reversed(shape):
-        strides.append(step)
-        step *= max(length, 1)
-    return tuple(reversed(strides))
 
 
 def element_range(shape: Shape, strides: Shape, offset: int = 0) -> tuple[int, int]:
@@ -348,7 +338,7 @@ class _Verifier:
             self.require(buffer.offset + buffer.nbytes <= self.source.arena, "it reaches beyond the arena")
 
     def dtype(self, dtype: Any) -> None:
-        self.require(isinstance(dtype, np.dtype) and dtype in DTYPES and dtype.isnative, f"dtype {dtype!r}")
+        self.require(isinstance(dtype, np.dtype) and is_supported(dtype), f"dtype {dtype!r}")
 
     def shape(self, shape: Shape) -> None:
         self.require(len(shape) <= MAX_DIMENSIONS, f"{len(shape)} dimensions are too many")

@@ -172,9 +172,7 @@ def _unsupported(function: Any) -> errors.UnsupportedFunctionError:
 
 def _unsupported_argument(function: Any, argument: str) -> errors.UnsupportedFunctionError:
     return errors.UnsupportedFunctionError(
-        errors.message(
-            errors.UNSUPPORTED_ARGUMENT, function=_name(function), argument=argument, hint="leave it out."
-        )
+        errors.message(errors.UNSUPPORTED_ARGUMENT, function=_name(function), argument=argument, hint="leave it out.")
     )
 
 
