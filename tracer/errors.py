@@ -182,6 +182,11 @@ STATIC_UNHASHABLE = (
     "argument {name} of {function!r} is a {type}: it is neither an array nor hashable.\n"
     "HINT: pass arrays, numbers, strings, or tuples/lists/dicts/dataclasses of them."
 )
+RECORDING = "while recording {op} of {types}"
+HINTS_FOR_SHAPES = {
+    "elementwise": "shapes must be equal or 1, counted from the last axis; x[:, None] adds an axis of size 1.",
+    "matmul": "the last axis of the left must be as long as the second last of the right; x.T or np.reshape may help.",
+}
 RETRACE = "tracer: compiling {function!r} again (trace {count}): {reason}"
 NO_PARAMETERS = (
     "{rule} finds no float shared variable that the cost of {function!r} depends on.\n"
@@ -222,8 +227,9 @@ STATE_REPLACED = (
     "HINT: keep state in a shared variable, w = tracer.shared(...), and update it with w.set(...)."
 )
 IN_PLACE_ON_REAL_ARRAY = (
-    "a traced value was written into a real array ({value}) with out= or an in-place operator.\n"
-    "HINT: start from a traced array, e.g. out = np.zeros_like(x), or write out = out + x instead of out += x."
+    "a traced value was written into a real array{value}.\n"
+    "HINT: start from a traced array, out = np.zeros_like(x), or np.broadcast_to(0 * x[0], shape).copy() for another\n"
+    "shape; or collect the parts in a list and use np.stack(parts)."
 )
 SHARED_IN_PLACE = (
     "the shared variable {name} cannot be changed in place in a traced function.\n"

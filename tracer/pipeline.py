@@ -128,6 +128,9 @@ def _call(function: Callable[..., Any], args: Any, kwargs: Any, active: trace.Tr
         escape = active.escape
         if escape is None or escape is error or escape.line != errors.raised_at(error):
             raise
+        if isinstance(error, ValueError) and "array element" in str(error):
+            text = errors.message(errors.IN_PLACE_ON_REAL_ARRAY, escape.line, value="")
+            raise errors.TraceError(text) from None
         raise escape from None
 
 

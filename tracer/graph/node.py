@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tracer.errors import Line, user_line
+from tracer.errors import HINTS_FOR_SHAPES, RECORDING, Line, message, user_line
 from tracer.graph.op import Op
 from tracer.types import ArrayType, type_of
 
@@ -116,10 +116,22 @@ def make_node(op: Op, inputs: tuple[Node, ...], params: Mapping[str, Any] = _NO_
     key = (op, inputs, tuple(params.items())) if params else (op, inputs)
     found = _interned.get(key)
     if found is None:
-        node_type = op.infer([node.type for node in inputs], **params)
+        try:
+            node_type = op.infer([node.type for node in inputs], **params)
+        except (TypeError, ValueError, IndexError) as error:
+            _annotate(error, op, inputs)
+            raise
         found = _new(op, inputs, params, node_type)
         _interned[key] = found
     return found
+
+
+def _annotate(error: Exception, op: Op, inputs: tuple[Node, ...]) -> None:
+    """Add what was being recorded, where, and what may help to an error about types or shapes."""
+    types = ", ".join(str(node.type) for node in inputs)
+    note = message(RECORDING, _scope.line, op=op.name, types=types)
+    hint = HINTS_FOR_SHAPES.get(op.family)
+    error.add_note(f"{note}\nHINT: {hint}" if hint and isinstance(error, ValueError) else note)
 
 
 def constant(value: Any, dtype: np.dtype[Any] | None = None) -> Node:

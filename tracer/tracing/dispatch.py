@@ -178,7 +178,7 @@ def _unsupported_argument(function: Any, argument: str) -> errors.UnsupportedFun
 
 def _in_place_on_real_array(array: Any) -> errors.TraceError:
     return errors.TraceError(
-        errors.message(errors.IN_PLACE_ON_REAL_ARRAY, value=f"{array.dtype}[{', '.join(map(str, array.shape))}]")
+        errors.message(errors.IN_PLACE_ON_REAL_ARRAY, value=f" ({array.dtype}[{', '.join(map(str, array.shape))}])")
     )
 
 
