@@ -125,6 +125,58 @@ def test_compiled_and_plain_agree(dtype, tolerance, seed, steps):
     assert compiled.cache_info().traces == 1
 
 
+VIEWS = (
+    lambda a: a[1:] if a.shape[0] > 1 else a[::-1],
+    lambda a: a[..., ::-2],
+    lambda a: a[None],
+    lambda a: a.T,
+    lambda a: a.reshape(-1),
+    lambda a: a.reshape(a.shape[-1], -1),
+    lambda a: a[-1] if a.ndim > 1 else a[:2],
+    lambda a: a * 1.5,
+    lambda a: a.copy(),
+    lambda a: a + a.ravel()[0],
+)
+
+
+def write(a, b, choice):
+    if choice == 0:
+        a += 1
+    elif choice == 1:
+        a[0] = a[-1] * 2
+    elif choice == 2:
+        a[..., :1] = b.sum()
+    elif choice == 3:
+        a[::-1] *= 0.5
+    elif choice == 4:
+        np.add(a, 2, out=a)
+    elif choice == 5:
+        a[[0, -1]] = 7
+
+
+def writing_program(seed, a, steps):
+    """Make views of views and copies, and write into any of them."""
+    random = np.random.default_rng(seed)
+    pool = [a]
+    for _ in range(steps):
+        pool.append(VIEWS[random.integers(len(VIEWS))](pool[random.integers(len(pool))]))
+        write(pool[random.integers(len(pool))], pool[random.integers(len(pool))], random.integers(8))
+    return [value + 0 for value in pool]
+
+
+@hypothesis.settings(max_examples=150)
+@hypothesis.given(seed=seeds, steps=st.integers(2, 10), strided=st.booleans())
+def test_views_and_copies_are_numpys(seed, steps, strided):
+    shape = [(6,), (2, 3), (4, 3), (2, 2, 3)][seed % 4]
+    plain = np.random.default_rng(seed).normal(size=shape)
+    traced = plain[::-1].copy()[::-1] if strided else plain.copy()
+    plain = plain[::-1].copy()[::-1] if strided else plain
+    expected = writing_program(seed, plain, steps)
+    for one, other in zip(expected, tracer.compile(writing_program)(seed, traced, steps), strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(traced, plain, rtol=1e-12, atol=1e-12)
+
+
 @hypothesis.settings(max_examples=100)
 @hypothesis.given(seed=seeds, steps=st.integers(3, 12))
 def test_derivatives_agree_with_finite_differences(seed, steps):

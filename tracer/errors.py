@@ -140,6 +140,7 @@ HINT_ARRAY = (
     "and np.where or np.concatenate instead of writing into an np.zeros array."
 )
 HINT_ITERATE = "a traced value can be iterated only along a known first dimension: for i in range(x.shape[0]): x[i]"
+HINT_ATTRIBUTE = "use a NumPy function on the traced value, or indexing: x.reshape(-1)[3] instead of x.flat[3]."
 HINT_FORMAT = "return the value and print it outside the traced function; {x.shape} and {x} work in it."
 LEAKED = (
     "{value} belongs to the trace of {function!r}, which has ended; a traced value cannot be used outside its trace.\n"

@@ -109,6 +109,7 @@ def trace_function(
             if traced:
                 node = input_node(type_of(leaf), names[position])
                 proxy = Proxy(node, active)
+                proxy._strides = None if leaf.flags.c_contiguous else element_strides(leaf)
                 arguments.append((len(arguments), proxy, node))
                 values.append(proxy)
             else:

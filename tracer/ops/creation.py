@@ -23,7 +23,7 @@ def _filled(like: Any, value: Any, dtype: Any, shape: Any) -> Any:
         value = np.asarray(value).astype(target)[()] if np.ndim(value) == 0 else np.asarray(value, target)
     if not is_traced(like):
         return np.array(np.broadcast_to(value, sizes))
-    return apply_like(OPS["broadcast_to"], like, value, shape=sizes)
+    return np.copy(apply_like(OPS["broadcast_to"], like, value, shape=sizes))  # an array to write into, not a view
 
 
 def _like(function: Callable[..., Any], value: int) -> None:

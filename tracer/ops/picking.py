@@ -31,7 +31,7 @@ def _take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "
         indices, _ = lift(indices, a)
         size = a.shape[axis]
         indices = np.remainder(indices, size) if mode == "wrap" else np.minimum(np.maximum(indices, 0), size - 1)
-    return a[((slice(None),) * axis) + (indices,)]
+    return np.copy(a[((slice(None),) * axis) + (indices,)])
 
 
 def _grid(arr: Any, indices: Any, axis: int) -> tuple[Any, ...]:

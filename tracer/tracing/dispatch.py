@@ -258,7 +258,7 @@ def _in_place(ufunc: np.ufunc) -> Any:
     def method(self: Any, other: Any) -> Any:
         result = FUNCTIONS[ufunc].apply(self, other)
         # NumPy's scalars are immutable: `s += 1` on the result of a full reduction makes a new value.
-        return result if self.shape == () else _store(result, self)
+        return result if self.shape == () and self._base is None else _store(result, self)
 
     return method
 

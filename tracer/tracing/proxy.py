@@ -15,7 +15,7 @@ from tracer import errors
 from tracer.graph.node import Node, constant, make_node
 from tracer.graph.op import OPS, Op
 from tracer.ops import indexing
-from tracer.tracing import dispatch, trace
+from tracer.tracing import dispatch, layout, trace
 from tracer.types import ArrayType, promote
 
 if TYPE_CHECKING:
@@ -23,13 +23,14 @@ if TYPE_CHECKING:
     def _operator(self: Any, other: Any) -> Any: ...
 
 
+_ARRAY_ATTRIBUTES = frozenset(name for name in dir(np.ndarray) if not name.startswith("_"))
 _PYTHON_SCALARS = (bool, int, float, complex)
 
 
 class Proxy:
     """A traced array value. Users never make one: it is what their function receives while it is traced."""
 
-    __slots__ = ("__weakref__", "_base", "_base_node", "_node", "_path", "_trace")
+    __slots__ = ("__weakref__", "_base", "_base_node", "_node", "_path", "_strides", "_trace")
     __array_priority__ = 1000.0
 
     if TYPE_CHECKING:  # dispatch.install derives these from the op table
@@ -38,7 +39,6 @@ class Proxy:
         __lt__ = __le__ = __gt__ = __ge__ = _operator
 
         def __neg__(self) -> Any: ...
-        def __getattr__(self, name: str) -> Any: ...
 
     def __init__(self, node: Node, owner: trace.Trace | None = None) -> None:
         self._node = node
@@ -46,6 +46,7 @@ class Proxy:
         self._base: Proxy | None = None
         self._base_node: Node | None = None
         self._path: tuple[Op, Mapping[str, Any]] | None = None
+        self._strides: tuple[int, ...] | None = None  # of a value that is not in C order
 
     # --- the current value ---------------------------------------------------------------------------------------
 
@@ -57,15 +58,21 @@ class Proxy:
             )
         if self._base is not None and self._path is not None:
             current = self._base.__tracer_node__
-            if current is not self._base_node:
+            if current is not self._base_node and not self._left_base():
                 self._base_node = current
                 self._node = make_node(self._path[0], (current,), self._path[1])
         return self._node
 
+    def _left_base(self) -> bool:
+        """Stop looking into the base, if what was done to it makes a copy in NumPy."""
+        if layout.is_copy(self):
+            self._base = None
+        return self._base is None
+
     def _assign(self, value: Any) -> None:
         """Make `value`, of this proxy's own shape and dtype, the new version; writes through to the base."""
         node = unwrap(value)
-        if self._base is None or self._path is None:
+        if self._base is None or self._path is None or self._left_base():
             self._node = node
             return
         op, params = self._path
@@ -77,11 +84,19 @@ class Proxy:
                 base._assign(np.reshape(wrap(node), base.shape))
             case "transpose":
                 base._assign(np.transpose(wrap(node), np.argsort(params["axes"])))
+            case "real":
+                base._assign(OPS["complex"](wrap(node), np.imag(base)))
+            case "imag":
+                base._assign(OPS["complex"](np.real(base), wrap(node)))
             case _:
                 raise ValueError("assignment destination is read-only")
 
     def __tracer_apply__(self, op: Op, inputs: Sequence[Any], params: Mapping[str, Any]) -> Proxy:
         return apply_op(op, inputs, params)
+
+    def __getattr__(self, name: str) -> Any:
+        hint = f"\nHINT: {errors.HINT_ATTRIBUTE}" if name in _ARRAY_ATTRIBUTES else ""
+        raise AttributeError(f"a traced value has no attribute {name!r}{hint}", name=name, obj=self)
 
     # --- NumPy's protocols ---------------------------------------------------------------------------------------
 
@@ -165,7 +180,12 @@ class Proxy:
     # --- reading and writing parts -------------------------------------------------------------------------------
 
     def __getitem__(self, key: Any) -> Any:
-        return indexing.index(self, key)
+        part = indexing.index(self, key)
+        keys = key if isinstance(key, tuple) else (key,)
+        is_scalar = part.shape == () and not any(item is Ellipsis for item in keys)
+        if is_scalar or any(isinstance(item, np.ndarray) for item in keys):
+            return Proxy(part.__tracer_node__, self._trace)  # NumPy makes scalars and copies here, not views
+        return part
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if isinstance(value, Proxy) and value._base is not None and dispatch.is_same_part(self, key, value):
@@ -205,11 +225,18 @@ class Proxy:
     def __contains__(self, item: Any) -> bool:
         raise self._needs_number("`in`", "use np.any(x == item)")
 
+    def copy(self, order: str = "C") -> Any:
+        """A copy: writing into it does not change the original."""
+        result: Any = np.copy(self)
+        if order == "C":
+            result._strides = None
+        return result
+
     def item(self, *_: Any) -> Any:
         raise self._needs_number(".item()", errors.HINT_NUMBER)
 
-    def __format__(self, layout: str) -> str:
-        if layout:
+    def __format__(self, style: str) -> str:
+        if style:
             raise self._needs_number("a format such as {x:.3f}", errors.HINT_FORMAT)
         return repr(self)
 
@@ -322,9 +349,15 @@ def apply_op(op: Op, inputs: Sequence[Any], params: Mapping[str, Any]) -> Proxy:
             owner = value._trace
             break
     result = Proxy(node, owner)
-    if op.family == "view" and isinstance(inputs[0], Proxy):
+    if op.family == "elementwise" and len(node.type.shape) > 1 and any(map(_may_be_turned, inputs)):
+        result._strides = layout.kept_strides(inputs, node.type.known_shape)
+    if isinstance(inputs[0], Proxy) and (op.family == "view" or op.name in ("real", "imag")):
         _remember_base(result, inputs[0], op, params)
     return result
+
+
+def _may_be_turned(value: Any) -> bool:
+    return isinstance(value, Proxy) and (value._base is not None or value._strides is not None)
 
 
 def _operand(value: Any, dtype: np.dtype[Any]) -> Node:
