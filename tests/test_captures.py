@@ -249,6 +249,29 @@ def test_state_replaced_by_a_traced_value_is_an_error_and_put_back():
     assert model.weight is before
 
 
+def test_a_number_changed_during_the_trace_is_told(caplog):
+    model = types.SimpleNamespace(step=1)
+
+    def function(x):
+        model.step += 1
+        return x * model.step
+
+    with caplog.at_level("WARNING", "tracer"):
+        tracer.compile(function)(X)
+    assert "step from 1 to 2" in caplog.text and "HINT" in caplog.text
+
+
+def test_what_the_function_removes_is_no_error():
+    model, table = types.SimpleNamespace(step=1), {"rate": 2.0}
+
+    def function(x):
+        total = x * model.step * table.pop("rate")
+        del model.step
+        return total
+
+    np.testing.assert_array_equal(tracer.compile(function)(X), 2 * X)
+
+
 def test_compiled_functions_are_copied_and_pickled_as_functions_are():
     assert copy.deepcopy({"step": Layer.compiled})["step"] is Layer.compiled
     assert pickle.loads(pickle.dumps(Layer.compiled)) is Layer.compiled

@@ -333,6 +333,14 @@ def test_options_are_checked():
         tracer.config.threads = 0
 
 
+def test_old_signatures_are_forgotten():
+    f = tracer.compile(lambda x, power: x + power)
+    for power in range(300):
+        assert f(np.float64(1.0), power) == 1.0 + power
+    assert f.cache_info().plans <= 256
+    assert f(np.float64(1.0), 0) == 1.0
+
+
 def test_cache_clear_traces_again():
     f = tracer.compile(lambda x: x + 1)
     f(np.ones(2))

@@ -1,5 +1,7 @@
 """Derivatives of functions and of traced values, to any order, and the checker itself."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -45,6 +47,27 @@ def test_python_floats_are_differentiated_without_a_plan_for_each():
     compiled = tracer.compile(tracer.grad(lambda x: x**3))
     assert [float(compiled(float(v))) for v in range(4)] == [0, 3, 12, 27]
     assert compiled.cache_info().traces == 1
+
+
+def test_a_transform_made_again_is_not_traced_again():
+    calls = []
+
+    def f(x):
+        calls.append(1)
+        return np.sum(x**3)
+
+    @functools.wraps(f)
+    def doubled(x):
+        return 2 * f(x)
+
+    for _ in range(3):
+        np.testing.assert_allclose(tracer.grad(f)(X), 3 * X**2)
+        np.testing.assert_allclose(tracer.value_and_grad(f)(X)[1], 3 * X**2)
+        np.testing.assert_allclose(tracer.jvp(f, (X,), (X,))[1], np.sum(3 * X**3))
+    assert len(calls) == 3
+    np.testing.assert_allclose(tracer.grad(functools.wraps(f)(lambda x: 2 * f(x)))(X), 6 * X**2)
+    np.testing.assert_allclose(tracer.grad(doubled)(X), 6 * X**2)
+    np.testing.assert_allclose(tracer.grad(f, argnums=(0,))(X)[0], 3 * X**2)
 
 
 def test_any_order():

@@ -21,6 +21,10 @@ from tracer.tree import Structure, flatten, leaf_paths, rebuild
 log = logging.getLogger("tracer")
 
 
+_MOST_SIGNATURES = 256
+"""Signatures of one function that are kept; beyond, the oldest is forgotten."""
+
+
 class CacheInfo(NamedTuple):
     """What `f.cache_info()` tells.
 
@@ -141,7 +145,8 @@ class Compiled(Dispatcher):
     def inline(self, *args: Any, **kwargs: Any) -> Any:
         """Run as part of the trace that is on."""
         active = trace.current()
-        result = self.function(*args, **kwargs)
+        # A transform of a function would come back here where no trace is on.
+        result = getattr(self.function, "__tracer_run__", self.function)(*args, **kwargs)
         if self._finish is not None and active is not None:
             self._finish(result, active)
         return result
@@ -165,6 +170,8 @@ class Compiled(Dispatcher):
                 finish=self._finish,
             )
             plan = Plan(traced, leaves.arrays, self._backend or config.backend)
+        if len(self._plans) >= _MOST_SIGNATURES and leaves.key not in self._plans:
+            del self._plans[next(iter(self._plans))]
         kept = self._plans.setdefault(leaves.key, [])
         kept[:] = [other for other in kept if other.matches()]
         kept.append(plan)

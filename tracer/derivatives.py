@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import types
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,7 +16,7 @@ from tracer.graph.graph import Graph, substitute
 from tracer.graph.node import Node, constant, input_node
 from tracer.rewrite.passes import stabilise
 from tracer.tracing import trace
-from tracer.tracing.proxy import Proxy, describe, has_proxy, unwrap, wrap
+from tracer.tracing.proxy import Proxy, describe, unwrap, wrap
 from tracer.transform.grad import vjp as pull_back
 from tracer.transform.jvp import jvp as push_forward
 from tracer.tree import flatten, unflatten
@@ -23,6 +24,24 @@ from tracer.types import is_inexact
 
 Function = Callable[..., Any]
 _DISCONNECTED_CHOICES = ("raise", "warn", "ignore")
+
+
+_CACHE = "__tracer_transforms__"
+
+
+def remembered(function: Function, kind: str, options: tuple[Any, ...], make: Callable[[], Transform]) -> Transform:
+    """The transform of a function, made once: then `tracer.grad(f)(x)` in a loop is traced once.
+
+    It is kept on the function itself, so that both are freed together. A decorator may copy a function's attributes to
+    another function, hence the check.
+    """
+    if not isinstance(function, types.FunctionType):
+        return make()
+    known: dict[Any, Transform] = function.__dict__.setdefault(_CACHE, {})
+    found = known.get((kind, options))
+    if found is None or found.function is not function:
+        found = known[kind, options] = make()
+    return found
 
 
 class Transform:
@@ -33,13 +52,13 @@ class Transform:
         self.__qualname__ = self.__name__ = name
         self.function = function
         self.argnums = argnums
-        self._run = run
+        self.__tracer_run__ = run
         self._compiled: Compiled | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Differentiate at these arguments."""
-        if trace.current() is not None or has_proxy(flatten((args, kwargs))[0]):
-            return self._run(*args, **kwargs)
+        if trace.current() is not None:
+            return self.__tracer_run__(*args, **kwargs)
         if self._compiled is None:
             self._compiled = Compiled(self, traced_floats=self.argnums)
         return self._compiled(*args, **kwargs)
@@ -90,7 +109,10 @@ def value_and_grad(function: Function, argnums: int | Sequence[int] = 0, has_aux
     def run(*args: Any, **kwargs: Any) -> Any:
         return _differentiate(function, args, kwargs, numbers, isinstance(argnums, int), has_aux)
 
-    return Transform(function, run, numbers, f"value_and_grad({name_of(function)})")
+    def make() -> Transform:
+        return Transform(function, run, numbers, f"value_and_grad({name_of(function)})")
+
+    return remembered(function, "value_and_grad", (numbers, isinstance(argnums, int), bool(has_aux)), make)
 
 
 def grad_of_function(function: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Transform:
@@ -101,7 +123,10 @@ def grad_of_function(function: Function, argnums: int | Sequence[int] = 0, has_a
         value, gradient = _differentiate(function, args, kwargs, numbers, isinstance(argnums, int), has_aux)
         return (gradient, value[1]) if has_aux else gradient
 
-    return Transform(function, run, numbers, f"grad({name_of(function)})")
+    def make() -> Transform:
+        return Transform(function, run, numbers, f"grad({name_of(function)})")
+
+    return remembered(function, "grad", (numbers, isinstance(argnums, int), bool(has_aux)), make)
 
 
 def _argnums(argnums: Any) -> tuple[int, ...]:
@@ -291,8 +316,10 @@ def jvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> 
     def run(*args: Any) -> Any:
         return _push(function, args[:count], args[count:])
 
-    transform = Transform(function, run, tuple(range(2 * count)), f"jvp({name_of(function)})")
-    result: tuple[Any, Any] = transform(*primals, *tangents)
+    def make() -> Transform:
+        return Transform(function, run, tuple(range(2 * count)), f"jvp({name_of(function)})")
+
+    result: tuple[Any, Any] = remembered(function, "jvp", (count,), make)(*primals, *tangents)
     return result
 
 

@@ -211,6 +211,10 @@ CAPTURE_CHANGED = (
     "HINT: build the array completely before it meets a traced value, or pass it as an argument, whose in-place "
     "changes are traced."
 )
+STATE_CHANGED = (
+    "tracer: {function!r} changed {place} from {old} to {new} while it was traced; later calls will not.\n"
+    "HINT: keep state in a shared variable, n = tracer.shared(0), and update it with n.set(n + 1)."
+)
 RESULT_HIDDEN = (
     "{function!r} returned a {type}, in which traced values cannot be found.\n"
     "HINT: return arrays, or tuples, lists, dicts, named tuples or dataclasses of them."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 import types
@@ -9,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property, partial, wraps
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +18,10 @@ import numpy as np
 from tracer import errors
 from tracer.tracing import trace
 from tracer.tracing.proxy import Proxy
+
+log = logging.getLogger("tracer")
+
+_MISSING = object()
 
 _SCALARS = (int, float, complex, str, bytes, bool, type(None), np.generic)
 _LEAVES = (*_SCALARS, np.ndarray, Proxy)
@@ -42,17 +48,19 @@ class Guard(NamedTuple):
 
     def holds(self) -> bool:
         """Whether the place still has what it had."""
-        try:
-            now = self.now()
-        except (KeyError, AttributeError, ValueError):
-            return self.kind == "absent"
+        now = self.now()
+        if now is _MISSING or self.kind == "absent":
+            return now is _MISSING and self.kind == "absent"
         if self.kind == "items=":
             return len(now) == len(self.expected) and all(map(_is_same, now, self.expected))
         return _is_same(now, self.expected) if self.kind.endswith("=") else now is self.expected
 
     def now(self) -> Any:
-        """What the place has now."""
-        return _read(self.kind.rstrip("="), self.holder, self.name)
+        """What the place has now; `_MISSING` if it is gone."""
+        try:
+            return _read(self.kind.rstrip("="), self.holder, self.name)
+        except (KeyError, AttributeError, ValueError):
+            return _MISSING
 
     def restore(self) -> None:
         """Put back what the place had."""
@@ -121,6 +129,11 @@ class Surroundings:
         broken = [guard for guard in self.guards if not guard.holds()]
         lost = [guard for guard in broken if guard.kind != "absent" and active.has_captured(guard.expected)]
         lost = [guard for guard in lost if isinstance(guard.now(), Proxy)]
+        for guard in broken:
+            if isinstance(guard.expected, int | float) and isinstance(now := guard.now(), int | float):
+                log.warning(
+                    errors.STATE_CHANGED.format(function=active.name, place=guard.label, old=guard.expected, new=now)
+                )
         for guard in lost:
             guard.restore()
         if lost:
@@ -204,8 +217,8 @@ class Surroundings:
             for name in ("func", "__func__", "__self__", "args", "keywords", "fget"):
                 self._look_inside(getattr(value, name, None), label)
             return
-        self._look_inside(getattr(value, "__wrapped__", None), label)
-        own = getattr(value, "__dict__", {})
+        own = _own(value)
+        self._look_inside(own.get("__wrapped__"), label)
         self._visit_own(value, own, label)
         for owner in type(value).__mro__:
             if _is_foreign(owner.__module__):
@@ -218,7 +231,7 @@ class Surroundings:
 
     def _visit_member(self, value: Any, owner: type, name: str, member: Any, label: str) -> None:
         """Look at what an instance inherits from a class: a method, a property, a slot or a value."""
-        own = getattr(value, "__dict__", None)
+        own = _own(value)
         if isinstance(own, dict):
             self._guard("absent", own, name, None, f"{label}.{name}")
         if isinstance(member, types.MemberDescriptorType):
@@ -249,6 +262,15 @@ def label_of(function: Any) -> str:
     """How messages call a function."""
     label: str = getattr(function, "__qualname__", type(function).__name__)
     return label
+
+
+def _own(value: Any) -> Mapping[str, Any]:
+    """An instance's attributes, read without running code of its class."""
+    try:
+        found: Mapping[str, Any] = object.__getattribute__(value, "__dict__")
+    except AttributeError:
+        return MappingProxyType({})
+    return found
 
 
 def _is_foreign(module: str | None) -> bool:
