@@ -8,12 +8,13 @@ from typing import Any
 
 from tracer import derivatives, errors
 from tracer.checking import Checked
-from tracer.compiled import Compiled, label_of
+from tracer.compiled import Compiled
 from tracer.graph import drawing, text
 from tracer.graph.graph import toposort
 from tracer.graph.node import INPUT, Node
 from tracer.optim import UpdateRule
 from tracer.pipeline import Finish
+from tracer.tracing.capture import label_of
 from tracer.tracing.proxy import Proxy
 from tracer.tracing.shared import Shared, owner
 from tracer.tree import flatten

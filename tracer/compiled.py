@@ -15,6 +15,7 @@ from tracer.config import config
 from tracer.pipeline import Finish, Plan, as_input, entry_of, explain, trace_function, without_collector
 from tracer.run.cpu import Dispatcher
 from tracer.tracing import trace
+from tracer.tracing.capture import label_of
 from tracer.tracing.proxy import Proxy, has_proxy
 from tracer.tree import Structure, flatten, leaf_paths, rebuild
 
@@ -44,12 +45,6 @@ class CacheInfo(NamedTuple):
     calls: int
     traces: int
     reasons: tuple[str, ...]
-
-
-def label_of(function: Any) -> str:
-    """How messages call a function."""
-    label: str = getattr(function, "__qualname__", type(function).__name__)
-    return label
 
 
 class Leaves(NamedTuple):
