@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <limits>
 
+#include "blas_threads.hpp"
 #include "matmul.hpp"
 #include "program.hpp"
+#include "threads.hpp"
 
 namespace tracer {
 namespace {
@@ -12,6 +14,12 @@ namespace {
 // Products of at most this many multiply-adds run in plain loops. OpenBLAS with its kernels for small matrices is level
 // with them from about here on (some 30 ns a call); without these kernels a call costs a few times that.
 constexpr int64_t PLAIN_WORK = 32;
+// Multiply-adds from which a product is shared out over the pool: some 20 us of a matrix product or a matrix-vector
+// one.
+constexpr double SHARED_GEMM_WORK = 2.5e5;
+constexpr double SHARED_GEMV_WORK = 1e5;
+// Rows or columns of a share are a multiple of this, so that BLAS's inner tiles are full.
+constexpr int64_t SHARE_GRAIN = 16;
 constexpr int64_t BLAS_LIMIT = std::numeric_limits<int>::max();
 
 template <class T>
@@ -294,12 +302,21 @@ void run_one(const Plan& plan, const T* a, const T* b, T* out, const T*& packed_
     }
 }
 
+// The products of a batch numbered from `begin` to before `end`.
 template <class T>
-void run_batches(const Plan& plan, const T* a, const T* b, T* out) {
+void run_batches(const Plan& plan, const T* a, const T* b, T* out, int64_t begin, int64_t end) {
     const T *packed_a = nullptr, *packed_b = nullptr;
     const int rank = static_cast<int>(plan.batch.size());
     Shape position(rank, 0);
-    while (true) {
+    int64_t left = begin;
+    for (int d = rank - 1; d >= 0; --d) {
+        position[d] = left % plan.batch[d];
+        left /= plan.batch[d];
+        a += plan.a_step[d] * position[d];
+        b += plan.b_step[d] * position[d];
+        out += plan.out_step[d] * position[d];
+    }
+    for (int64_t number = begin; number < end; ++number) {
         run_one(plan, a, b, out, packed_a, packed_b);
         int d = rank - 1;
         for (; d >= 0; --d) {
@@ -314,11 +331,54 @@ void run_batches(const Plan& plan, const T* a, const T* b, T* out) {
             out -= plan.out_step[d] * plan.batch[d];
             position[d] = 0;
         }
-        if (d < 0) {
-            return;
-        }
     }
 }
+
+int64_t batch_count(const Plan& plan) {
+    int64_t count = 1;
+    for (int64_t length : plan.batch) {
+        count *= length;
+    }
+    return count;
+}
+
+// One product or batch as independent pieces of work: ranges of the batch, or of the longer side of a single product.
+template <class T>
+struct Shares {
+    const Plan& plan;
+    const T *a, *b;
+    T* out;
+    int64_t length, grain, parts;
+
+    Shares(const Plan& plan, const T* a, const T* b, T* out, int64_t threads)
+        : plan(plan), a(a), b(b), out(out), length(batch_count(plan)), grain(1) {
+        const Product& p = plan.product;
+        if (length == 1) {
+            length = std::max(p.m, p.n);
+            grain = SHARE_GRAIN;
+        }
+        const int64_t share = (length + threads - 1) / threads;
+        grain = (share + grain - 1) / grain * grain;
+        parts = (length + grain - 1) / grain;
+    }
+
+    static void run(void* data, int64_t part) {
+        const Shares& self = *static_cast<Shares*>(data);
+        const int64_t begin = part * self.grain, end = std::min(begin + self.grain, self.length);
+        const Product& p = self.plan.product;
+        if (!self.plan.batch.empty()) {
+            return run_batches<T>(self.plan, self.a, self.b, self.out, begin, end);
+        }
+        Plan piece = self.plan;
+        if (p.m >= p.n) {
+            piece.product.m = end - begin;
+            run_batches<T>(piece, self.a + begin * p.a_row, self.b, self.out + begin * p.out_row, 0, 1);
+        } else {
+            piece.product.n = end - begin;
+            run_batches<T>(piece, self.a, self.b + begin * p.b_col, self.out + begin * p.out_col, 0, 1);
+        }
+    }
+};
 
 class MatMul final : public Instruction {
   public:
@@ -360,7 +420,13 @@ class MatMul final : public Instruction {
             if (plan_.exchanged) {
                 std::swap(a, b);
             }
-            run_batches<T>(plan_, a, b, context.resolve_as<T>(out_));
+            T* out = context.resolve_as<T>(out_);
+            if (!is_shared()) {
+                return run_batches<T>(plan_, a, b, out, 0, batch_count(plan_));
+            }
+            const OneBlasThread alone;
+            Shares<T> shares(plan_, a, b, out, thread_count());
+            parallel_run(shares.parts, &Shares<T>::run, &shares);
         });
         Scratch::trim();
     }
@@ -377,6 +443,16 @@ class MatMul final : public Instruction {
     View a_, b_, out_;
     Plan plan_;
     double work_ = 0.0;
+
+    // Whether the work is worth the pool. A single product that must be packed is left alone: each share would pack.
+    bool is_shared() const {
+        if (!controls_blas_threads() || (plan_.method != Method::Gemm && plan_.method != Method::Gemv)) {
+            return false;
+        }
+        const bool packs = plan_.a.pack || plan_.b.pack || plan_.pack_out;
+        return work_ >= (plan_.method == Method::Gemm ? SHARED_GEMM_WORK : SHARED_GEMV_WORK) &&
+               (!packs || !plan_.batch.empty());
+    }
 
     static Shape extended(Shape batch, int64_t rows, int64_t cols) {
         batch.push_back(rows);
@@ -436,6 +512,7 @@ void take(const py::dict& functions, const char* name, Function& target) {
         throw py::error_already_set();
     }
     target = reinterpret_cast<Function>(address);
+    find_blas_threads(address);
 }
 
 void set_blas(const py::dict& functions) {
