@@ -90,6 +90,10 @@ class Object(NamedTuple):
         return all(file.exists() and file.stat().st_mtime_ns < made for file in read)
 
 
+# Older C libraries keep dlopen in a library of its own.
+LINK_FLAGS = ["-pthread", "-ldl"] if sys.platform.startswith("linux") else ["-pthread"]
+
+
 class BuildKernels(build_ext):
     """Compile each kernel source for each instruction set, in parallel, and link one module."""
 
@@ -108,7 +112,7 @@ class BuildKernels(build_ext):
         library = Path(self.get_ext_fullpath(ext.name))
         library.parent.mkdir(parents=True, exist_ok=True)
         self.compiler.link_shared_object(
-            [str(item.path) for item in objects], str(library), extra_postargs=["-pthread"], target_lang="c++"
+            [str(item.path) for item in objects], str(library), extra_postargs=LINK_FLAGS, target_lang="c++"
         )
 
     def check_compiler(self) -> None:

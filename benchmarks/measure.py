@@ -22,7 +22,7 @@ from benchmarks.cases import find_case
 from benchmarks.peers import find_peer
 
 ROOT = Path(__file__).resolve().parent.parent
-TURN_SECONDS = 0.005
+TURN_SECONDS = 0.05
 SETTLE_SECONDS = 0.04
 WARM_UP_SECONDS = 0.2
 SLOW_SECONDS = 2.0
@@ -92,7 +92,8 @@ def round_robin(calls: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str
         for name, call in calls.items():
             # OpenBLAS's threads spin for about 25 ms after a product; until then they take a core from the next.
             time.sleep(SETTLE_SECONDS)
-            for _ in range(max(1, numbers[name] // 4)):
+            # What ran before has taken the caches and the freed memory; a turn measures calls that follow one another.
+            for _ in range(max(2, numbers[name] // 4)):
                 call()
             seconds[name].append(_time_calls(call, numbers[name]))
     gc.unfreeze()
