@@ -23,7 +23,8 @@ from benchmarks.peers import find_peer
 
 ROOT = Path(__file__).resolve().parent.parent
 TURN_SECONDS = 0.05
-SETTLE_SECONDS = 0.04
+SETTLE_SECONDS = 0.02
+MOST_SETTLE_STEPS = 100
 WARM_UP_SECONDS = 0.2
 SLOW_SECONDS = 2.0
 
@@ -90,14 +91,22 @@ def round_robin(calls: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
-            # OpenBLAS's threads spin for about 25 ms after a product; until then they take a core from the next.
-            time.sleep(SETTLE_SECONDS)
+            _settle()
             # What ran before has taken the caches and the freed memory; a turn measures calls that follow one another.
             for _ in range(max(2, numbers[name] // 4)):
                 call()
             seconds[name].append(_time_calls(call, numbers[name]))
     gc.unfreeze()
     return seconds
+
+
+def _settle() -> None:
+    """Wait until no thread of this process works: OpenBLAS's spin on after a product and take a core from the next."""
+    for _ in range(MOST_SETTLE_STEPS):
+        before = time.process_time()
+        time.sleep(SETTLE_SECONDS)
+        if time.process_time() - before < SETTLE_SECONDS / 20:
+            return
 
 
 def control() -> Callable[[], Any]:

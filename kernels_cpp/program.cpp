@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <new>
 
+#include "output_memory.hpp"
 #include "threads.hpp"
 
 namespace tracer {
@@ -188,18 +189,8 @@ void Program::read_instructions(py::handle description) {
 }
 
 PyObject* Program::make_output(int64_t i) const {
-    const auto& api = py::detail::npy_api::get();
     const Buffer& buffer = table_.buffers[outputs_[i]];
-    PyObject* descriptor = dtypes_[outputs_[i]].ptr();
-    Py_INCREF(descriptor);  // the constructor steals it
-    static_assert(sizeof(Py_intptr_t) == sizeof(int64_t));
-    PyObject* array = api.PyArray_NewFromDescr_(api.PyArray_Type_, descriptor, static_cast<int>(buffer.shape.size()),
-                                                reinterpret_cast<const Py_intptr_t*>(buffer.shape.data()), nullptr,
-                                                nullptr, 0, nullptr);
-    if (array == nullptr) {
-        throw py::error_already_set();
-    }
-    return array;
+    return new_output(dtypes_[outputs_[i]], buffer.shape, buffer.size * itemsize(buffer.dtype)).release().ptr();
 }
 
 void Program::execute(char* const* arguments, PyObject** outputs, PyObject* const* owners) {

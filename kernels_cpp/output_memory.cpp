@@ -1,0 +1,160 @@
+#include "output_memory.hpp"
+
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <mutex>
+
+#define PY_ARRAY_UNIQUE_SYMBOL tracer_ARRAY_API
+#define NO_IMPORT_ARRAY
+#define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
+#define NPY_TARGET_VERSION NPY_2_0_API_VERSION
+#include <numpy/arrayobject.h>
+
+namespace py = pybind11;
+
+namespace tracer {
+namespace {
+
+constexpr int64_t RECYCLED_BYTES = 1 << 16;    // from this size on memory is recycled
+constexpr size_t MOST_KEPT = size_t{1} << 28;  // bytes that wait for their next use, at most
+constexpr size_t HEADER = 64;                  // before each piece: its capacity; keeps 64-byte alignment
+
+size_t& capacity_of(void* data) {
+    return *reinterpret_cast<size_t*>(static_cast<char*>(data) - HEADER);
+}
+
+// Freed pieces by capacity. Capacities have three significant bits, so that sizes which differ a little share pieces.
+class Recycler {
+  public:
+    void* take(size_t bytes) {
+        const size_t capacity = rounded(bytes);
+        {
+            std::lock_guard<std::mutex> lock(mutex_);
+            const auto found = pieces_.find(capacity);
+            if (found != pieces_.end()) {
+                void* data = found->second;
+                pieces_.erase(found);
+                kept_ -= capacity;
+                return data;
+            }
+        }
+        void* memory = std::aligned_alloc(HEADER, HEADER + capacity);
+        if (memory == nullptr) {
+            return nullptr;
+        }
+        void* data = static_cast<char*>(memory) + HEADER;
+        capacity_of(data) = capacity;
+        return data;
+    }
+
+    void give_back(void* data) {
+        const size_t capacity = capacity_of(data);
+        {
+            std::lock_guard<std::mutex> lock(mutex_);
+            if (kept_ + capacity <= MOST_KEPT) {
+                pieces_.emplace(capacity, data);
+                kept_ += capacity;
+                return;
+            }
+        }
+        std::free(static_cast<char*>(data) - HEADER);
+    }
+
+  private:
+    std::mutex mutex_;
+    std::multimap<size_t, void*> pieces_;
+    size_t kept_ = 0;
+
+    static size_t rounded(size_t bytes) {
+        size_t grain = HEADER;
+        while (bytes > grain * 8) {
+            grain *= 2;
+        }
+        return (bytes + grain - 1) / grain * grain;
+    }
+};
+
+// Never destroyed: arrays may be freed after everything else at exit.
+Recycler& recycler() {
+    static Recycler* const instance = new Recycler;
+    return *instance;
+}
+
+void* handler_malloc(void*, size_t size) {
+    return recycler().take(size);
+}
+
+void* handler_calloc(void*, size_t count, size_t size) {
+    void* data = recycler().take(count * size);
+    return data == nullptr ? nullptr : std::memset(data, 0, count * size);
+}
+
+void handler_free(void*, void* data, size_t) {
+    if (data != nullptr) {
+        recycler().give_back(data);
+    }
+}
+
+void* handler_realloc(void* context, void* data, size_t size) {
+    if (data == nullptr) {
+        return handler_malloc(context, size);
+    }
+    const size_t capacity = capacity_of(data);
+    if (size <= capacity) {
+        return data;
+    }
+    void* larger = recycler().take(size);
+    if (larger != nullptr) {
+        std::memcpy(larger, data, capacity);
+        recycler().give_back(data);
+    }
+    return larger;
+}
+
+PyDataMem_Handler handler = {"tracer", 1, {nullptr, handler_malloc, handler_calloc, handler_realloc, handler_free}};
+
+// Allocates with this module's handler while it lives.
+class WithRecycler {
+  public:
+    WithRecycler() {
+        static PyObject* const capsule = PyCapsule_New(&handler, "mem_handler", nullptr);
+        before_ = capsule == nullptr ? nullptr : PyDataMem_SetHandler(capsule);
+        if (before_ == nullptr) {
+            throw py::error_already_set();
+        }
+    }
+    ~WithRecycler() {
+        Py_XDECREF(PyDataMem_SetHandler(before_));
+        Py_DECREF(before_);
+    }
+    WithRecycler(const WithRecycler&) = delete;
+    WithRecycler& operator=(const WithRecycler&) = delete;
+
+  private:
+    PyObject* before_ = nullptr;
+};
+
+py::object empty(py::handle dtype, const std::vector<int64_t>& shape) {
+    Py_INCREF(dtype.ptr());  // the constructor steals it
+    static_assert(sizeof(npy_intp) == sizeof(int64_t));
+    PyObject* array = PyArray_NewFromDescr(
+        &PyArray_Type, reinterpret_cast<PyArray_Descr*>(dtype.ptr()), static_cast<int>(shape.size()),
+        reinterpret_cast<const npy_intp*>(shape.data()), nullptr, nullptr, 0, nullptr);
+    if (array == nullptr) {
+        throw py::error_already_set();
+    }
+    return py::reinterpret_steal<py::object>(array);
+}
+
+}  // namespace
+
+py::object new_output(py::handle dtype, const std::vector<int64_t>& shape, int64_t bytes) {
+    if (bytes < RECYCLED_BYTES) {
+        return empty(dtype, shape);
+    }
+    const WithRecycler scope;
+    return empty(dtype, shape);
+}
+
+}  // namespace tracer
