@@ -2,6 +2,7 @@
 // serve.
 #include <algorithm>
 #include <limits>
+#include <optional>
 
 #include "blas_threads.hpp"
 #include "matmul.hpp"
@@ -18,6 +19,8 @@ constexpr int64_t PLAIN_WORK = 32;
 // one.
 constexpr double SHARED_GEMM_WORK = 2.5e5;
 constexpr double SHARED_GEMV_WORK = 1e5;
+// Multiply-adds from which OpenBLAS would start threads of its own.
+constexpr double OPENBLAS_WORK = 2.5e5;
 // Rows or columns of a share are a multiple of this, so that BLAS's inner tiles are full.
 constexpr int64_t SHARE_GRAIN = 16;
 constexpr int64_t BLAS_LIMIT = std::numeric_limits<int>::max();
@@ -422,7 +425,7 @@ class MatMul final : public Instruction {
             }
             T* out = context.resolve_as<T>(out_);
             if (!is_shared()) {
-                return run_batches<T>(plan_, a, b, out, 0, batch_count(plan_));
+                return run_alone(a, b, out);
             }
             const OneBlasThread alone;
             Shares<T> shares(plan_, a, b, out, thread_count());
@@ -443,6 +446,15 @@ class MatMul final : public Instruction {
     View a_, b_, out_;
     Plan plan_;
     double work_ = 0.0;
+
+    template <class T>
+    void run_alone(const T* a, const T* b, T* out) const {
+        std::optional<OneBlasThread> alone;
+        if (plan_.method == Method::Gemm && work_ >= OPENBLAS_WORK && work_ < SHARED_GEMM_WORK) {
+            alone.emplace();
+        }
+        run_batches<T>(plan_, a, b, out, 0, batch_count(plan_));
+    }
 
     // Whether the work is worth the pool. A single product that must be packed is left alone: each share would pack.
     bool is_shared() const {
