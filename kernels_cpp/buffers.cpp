@@ -215,7 +215,9 @@ struct Window {
     int64_t owner, start, low, high, step, size;
 };
 
-Window place(const Buffer& buffer, const View& view, const Shape& shape) {
+Window place(const std::vector<Buffer>& buffers, const View& view, const Shape& shape) {
+    const Buffer& own = buffers[view.buffer];
+    const Buffer& buffer = own.shared < 0 ? own : buffers[own.shared];
     const bool shared = buffer.kind == BufferKind::Temporary;
     const int64_t size = itemsize(buffer.dtype);
     const auto [low, high] = element_range(shape, view.strides, view.offset);
@@ -241,7 +243,7 @@ bool BufferTable::may_overlap(const View& a, const Shape& shape_a, const View& b
     if (is_empty(shape_a) || is_empty(shape_b)) {
         return false;
     }
-    const Window first = place(of(a), a, shape_a), second = place(of(b), b, shape_b);
+    const Window first = place(buffers, a, shape_a), second = place(buffers, b, shape_b);
     if (first.kind != second.kind || first.owner != second.owner) {
         return false;
     }
@@ -258,7 +260,7 @@ bool BufferTable::same_place(const View& a, const View& b, const Shape& shape) c
     if (is_empty(shape)) {
         return true;
     }
-    const Window first = place(of(a), a, shape), second = place(of(b), b, shape);
+    const Window first = place(buffers, a, shape), second = place(buffers, b, shape);
     if (first.kind != second.kind || first.owner != second.owner || first.start != second.start ||
         first.size != second.size) {
         return false;

@@ -66,10 +66,11 @@ PyObject* call(PyObject* object, PyObject* const* arguments, size_t flagged_coun
     Dispatcher* self = as_dispatcher(object);
     const Py_ssize_t positional = PyVectorcall_NARGS(flagged_count);
     return guarded([&]() -> PyObject* {
+        Answers answers;
         for (size_t i = 0; i < self->plans->size(); ++i) {
             const PlanReference plan((*self->plans)[i]);
             Leaves leaves(plan->leaf_count());
-            if (plan->matches(arguments, positional, keyword_names, leaves)) {
+            if (plan->matches(arguments, positional, keyword_names, leaves, answers)) {
                 move_to_front(*self->plans, i, plan.get());
                 ++self->hits;
                 return plan->run(leaves);
@@ -160,20 +161,21 @@ PyObject* dispatcher_get(PyObject* object, PyObject* instance, PyObject*) {
 }
 
 PyObject* dispatcher_add(PyObject* object, PyObject* arguments, PyObject* keywords) {
-    static const char* const NAMES[] = {"spec",    "kwnames",        "program",  "captured",   "captured_entries",
-                                        "shared",  "shared_entries", "updates",  "writebacks", "guards",
-                                        "outputs", "check",          "on_error", "token",      nullptr};
-    PyObject* given[14] = {};
-    std::fill(given + 11, given + 14, Py_None);
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OOOOOOOOOOO|OOO:add", const_cast<char**>(NAMES), &given[0],
+    static const char* const NAMES[] = {
+        "spec",       "kwnames", "program", "captured", "captured_entries", "shared", "shared_entries", "updates",
+        "writebacks", "guards",  "outputs", "check",    "on_error",         "token",  "question",       nullptr};
+    PyObject* given[15] = {};
+    std::fill(given + 11, given + 15, Py_None);
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OOOOOOOOOOO|OOOO:add", const_cast<char**>(NAMES), &given[0],
                                      &given[1], &given[2], &given[3], &given[4], &given[5], &given[6], &given[7],
-                                     &given[8], &given[9], &given[10], &given[11], &given[12], &given[13])) {
+                                     &given[8], &given[9], &given[10], &given[11], &given[12], &given[13],
+                                     &given[14])) {
         return nullptr;
     }
     return guarded([&]() -> PyObject* {
         const auto borrowed = [&](int i) { return py::reinterpret_borrow<py::object>(given[i]); };
         Plan* plan = new Plan(given[0], given[1], borrowed(2), given[3], given[4], given[5], given[6], given[7],
-                              given[8], given[9], given[10], borrowed(11), borrowed(12), borrowed(13));
+                              given[8], given[9], given[10], borrowed(11), borrowed(12), borrowed(13), given[14]);
         std::vector<Plan*>& plans = *as_dispatcher(object)->plans;
         plans.insert(plans.begin(), plan);
         if (plans.size() > MOST_PLANS) {

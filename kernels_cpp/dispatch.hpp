@@ -35,7 +35,10 @@ class Leaves {
 
     void add_array(PyObject* array);
     void add_scalar(PyObject* scalar);  // a NumPy scalar; its value is copied
-    void keep(PyObject* stolen);        // a reference that only has to live as long as the call
+    void add_new(PyObject* stolen);     // an array made for this call
+    // A Python int or float as an element of this type; false, with nothing added, if the type cannot hold it.
+    bool add_number(PyObject* number, int type_number, bool lossy);
+    void keep(PyObject* stolen);  // a reference that only has to live as long as the call
     int count() const { return count_; }
     char* const* data() const { return data_; }
     // Per leaf the array, or nullptr for a NumPy scalar.
@@ -82,9 +85,11 @@ struct ArrayEntry {
 
 // What one parameter must look like.
 struct Entry {
-    enum class Kind { Array, Static, Weak, Tuple, List, Dict, Attributes };
+    enum class Kind { Array, Number, Cast, Static, Weak, Tuple, List, Dict, Attributes };
     Kind kind;
-    int leaf = -1;                 // Array: place in Plan::entries
+    int leaf = -1;                 // Array, Number, Cast: place in Plan::entries
+    int source = -1;               // Cast: place in Plan::sources
+    bool lossy = false;            // Number: a float may be rounded to a narrower one
     py::object object;             // Static: the value; Weak: the reference; Tuple, Attributes: the exact type
     std::vector<py::object> keys;  // Dict, Attributes
     std::vector<Entry> children;
@@ -126,17 +131,24 @@ struct WriteBack {
     int leaf, output;
 };
 
+// What a program says about the arrays of one call, kept while plans with the same question are tried.
+struct Answers {
+    const Program* question = nullptr;
+    std::vector<py::object> arrays;
+};
+
 class Plan {
   public:
     Plan(py::handle spec, py::handle keyword_names, py::object program, py::handle captured,
          py::handle captured_entries, py::handle shared, py::handle shared_entries, py::handle updates,
          py::handle write_backs, py::handle guards, py::handle outputs, py::object check, py::object on_error,
-         py::object token);
+         py::object token, py::handle question);
 
     const py::object& token() const { return token_; }
     int leaf_count() const { return static_cast<int>(entries_.size()); }
     // Whether this plan answers the call; gathers its arrays. Never leaves an exception set.
-    bool matches(PyObject* const* arguments, Py_ssize_t positional, PyObject* keyword_names, Leaves& leaves) const;
+    bool matches(PyObject* const* arguments, Py_ssize_t positional, PyObject* keyword_names, Leaves& leaves,
+                 Answers& answers) const;
     // The call itself: new reference, or nullptr with an exception set, and then nothing was changed.
     PyObject* run(const Leaves& leaves) const;
     // Every Python object that the plan holds; the garbage collector asks.
@@ -157,6 +169,7 @@ class Plan {
     py::object program_object_;
     Program* program_;
     std::vector<ArrayEntry> entries_;  // arrays in arguments, then captured, then shared
+    std::vector<ArrayEntry> sources_;  // arguments that the program takes as arrays of another type
     std::vector<py::object> captured_, shared_;
     std::vector<Update> updates_;
     std::vector<WriteBack> write_backs_;
@@ -164,6 +177,10 @@ class Plan {
     Result result_;
     py::object check_, on_error_, token_;
     bool writes_ = false;  // some argument is written
+    // The plan holds for calls on whose arrays this program, if there is one, gives just these answers.
+    py::object question_object_;
+    Program* question_ = nullptr;
+    std::vector<py::object> expected_;
 
     Entry read_entry(py::handle description);
     void read_arrays(py::handle arrays, py::handle entries, bool shared);
@@ -171,12 +188,16 @@ class Plan {
     void mark_copies();
     bool matches_entry(const Entry& entry, PyObject* value, Leaves& leaves) const;
     bool matches_array(const ArrayEntry& entry, PyObject* value, Leaves& leaves) const;
+    bool matches_cast(const Entry& entry, PyObject* value, Leaves& leaves) const;
     bool matches_tuple(const Entry& entry, PyObject* value, Leaves& leaves) const;
     bool matches_list(const Entry& entry, PyObject* value, Leaves& leaves) const;
     bool matches_dict(const Entry& entry, PyObject* value, Leaves& leaves) const;
     bool matches_attributes(const Entry& entry, PyObject* value, Leaves& leaves) const;
     bool matches_keywords(PyObject* keyword_names) const;
     bool matches_captures(Leaves& leaves) const;
+    bool matches_answers(const Leaves& leaves, Answers& answers) const;
+    void read_question(py::handle description);
+    bool takes(const Program& program, int64_t i) const;
     bool apart(const Leaves& leaves) const;
     void execute(const Leaves& leaves, PyObject** outputs) const;
     void assign(PyObject** outputs, const Leaves& leaves) const;

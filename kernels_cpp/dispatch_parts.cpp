@@ -1,6 +1,7 @@
 // The small parts of plans: array entries, guards, results, the arrays of a call.
 #include <algorithm>
 #include <cstring>
+#include <limits>
 
 #include "dispatch.hpp"
 
@@ -72,6 +73,85 @@ void Leaves::add_scalar(PyObject* scalar) {
     PyArray_ScalarAsCtype(scalar, data_[count_]);
     arrays_[count_] = nullptr;
     objects_[count_++] = Py_NewRef(scalar);
+}
+
+namespace {
+
+template <typename T>
+bool store_integer(int64_t value, char* target) {
+    const T narrow = static_cast<T>(value);
+    std::memcpy(target, &narrow, sizeof narrow);
+    return static_cast<int64_t>(narrow) == value && (value >= 0 || std::numeric_limits<T>::is_signed);
+}
+
+bool store_float(double value, bool lossy, char* target) {
+    const float narrow = static_cast<float>(value);
+    std::memcpy(target, &narrow, sizeof narrow);
+    return lossy || static_cast<double>(narrow) == value || value != value;
+}
+
+bool store_int(PyObject* number, int type_number, char* target) {
+    int overflow = 0;
+    const long long value = PyLong_AsLongLongAndOverflow(number, &overflow);
+    if (overflow != 0) {
+        return false;
+    }
+    const double real = static_cast<double>(value);
+    switch (type_number) {
+        case NPY_BYTE:
+            return store_integer<npy_byte>(value, target);
+        case NPY_SHORT:
+            return store_integer<npy_short>(value, target);
+        case NPY_INT:
+            return store_integer<npy_int>(value, target);
+        case NPY_LONG:
+            return store_integer<npy_long>(value, target);
+        case NPY_LONGLONG:
+            return store_integer<npy_longlong>(value, target);
+        case NPY_UBYTE:
+            return store_integer<npy_ubyte>(value, target);
+        case NPY_USHORT:
+            return store_integer<npy_ushort>(value, target);
+        case NPY_UINT:
+            return store_integer<npy_uint>(value, target);
+        case NPY_FLOAT:
+            return value >= -(1 << 24) && value <= (1 << 24) && store_float(real, false, target);
+        case NPY_DOUBLE:
+            std::memcpy(target, &real, sizeof real);
+            return true;
+        default:
+            return false;
+    }
+}
+
+}  // namespace
+
+bool Leaves::add_number(PyObject* number, int type_number, bool lossy) {
+    char* target = scalars_ + static_cast<size_t>(count_) * SCALAR;
+    bool stored = false;
+    if (PyLong_CheckExact(number)) {
+        stored = store_int(number, type_number, target);
+    } else if (PyFloat_CheckExact(number)) {
+        const double value = PyFloat_AS_DOUBLE(number);
+        if (type_number == NPY_FLOAT) {
+            stored = store_float(value, lossy, target);
+        } else if (type_number == NPY_DOUBLE) {
+            std::memcpy(target, &value, sizeof value);
+            stored = true;
+        }
+    }
+    if (stored) {
+        data_[count_] = target;
+        arrays_[count_] = nullptr;
+        objects_[count_++] = Py_NewRef(number);
+    }
+    return stored;
+}
+
+void Leaves::add_new(PyObject* stolen) {
+    data_[count_] = static_cast<char*>(PyArray_DATA(reinterpret_cast<PyArrayObject*>(stolen)));
+    arrays_[count_] = stolen;
+    objects_[count_++] = stolen;
 }
 
 void Leaves::keep(PyObject* stolen) {

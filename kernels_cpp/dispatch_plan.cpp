@@ -144,7 +144,7 @@ class References {
 Plan::Plan(py::handle spec, py::handle keyword_names, py::object program, py::handle captured,
            py::handle captured_entries, py::handle shared, py::handle shared_entries, py::handle updates,
            py::handle write_backs, py::handle guards, py::handle outputs, py::object check, py::object on_error,
-           py::object token)
+           py::object token, py::handle question)
     : program_object_(std::move(program)),
       check_(std::move(check)),
       on_error_(std::move(on_error)),
@@ -181,6 +181,9 @@ Plan::Plan(py::handle spec, py::handle keyword_names, py::object program, py::ha
     result_ = read_result(outputs, program_->output_count(), argument_leaves);
     check_program();
     mark_copies();
+    if (!question.is_none()) {
+        read_question(question);
+    }
 }
 
 Entry Plan::read_entry(py::handle description) {
@@ -198,6 +201,17 @@ Entry Plan::read_entry(py::handle description) {
         entry.kind = Entry::Kind::Array;
         entry.leaf = leaf_count();
         entries_.emplace_back(description);
+    } else if (kind == "number") {
+        entry.kind = Entry::Kind::Number;
+        entry.leaf = leaf_count();
+        entry.lossy = py::cast<bool>(description[py::int_(2)]);
+        entries_.emplace_back(py::make_tuple("array", content, py::tuple(), py::tuple()));
+    } else if (kind == "cast") {  // of an array of another type, which loses nothing
+        entry.kind = Entry::Kind::Cast;
+        entry.leaf = leaf_count();
+        entry.source = static_cast<int>(sources_.size());
+        sources_.emplace_back(content);
+        entries_.emplace_back(py::make_tuple("array", description[py::int_(2)], content[py::int_(2)], py::none()));
     } else if (kind == "static") {
         entry.kind = Entry::Kind::Static;
         entry.object = content;
@@ -257,20 +271,10 @@ void Plan::check_program() {
         if (buffer == nullptr) {
             continue;
         }
-        ArrayEntry& entry = entries_[i];
-        py::object descriptor =
-            py::reinterpret_steal<py::object>(reinterpret_cast<PyObject*>(PyArray_DescrFromType(entry.type_number)));
-        const auto* native = reinterpret_cast<PyArray_Descr*>(numpy_dtype(buffer->dtype).ptr());
-        bool same = PyArray_EquivTypes(reinterpret_cast<PyArray_Descr*>(descriptor.ptr()),
-                                       const_cast<PyArray_Descr*>(native)) &&
-                    entry.shape == std::vector<npy_intp>(buffer->shape.begin(), buffer->shape.end());
-        for (const auto& [dimension, bytes] : entry.strides) {
-            same = same && bytes == buffer->strides[dimension] * itemsize(buffer->dtype);
-        }
-        if (!same) {
+        if (!takes(*program_, i)) {
             throw py::value_error("plan: array " + std::to_string(i) + " is not what the program was built for");
         }
-        entry.written = entry.written || buffer->written;
+        entries_[i].written = entries_[i].written || buffer->written;
     }
     for (const WriteBack& item : write_backs_) {
         ArrayEntry& entry = entries_[item.leaf];
@@ -283,6 +287,22 @@ void Plan::check_program() {
     writes_ = std::any_of(entries_.begin(), entries_.end(), [](const ArrayEntry& entry) { return entry.written; });
 }
 
+// Whether argument i of a program is what the entry promises.
+bool Plan::takes(const Program& program, int64_t i) const {
+    const Buffer* buffer = program.argument(i);
+    const ArrayEntry& entry = entries_[i];
+    py::object descriptor =
+        py::reinterpret_steal<py::object>(reinterpret_cast<PyObject*>(PyArray_DescrFromType(entry.type_number)));
+    const auto* native = reinterpret_cast<PyArray_Descr*>(numpy_dtype(buffer->dtype).ptr());
+    bool same =
+        PyArray_EquivTypes(reinterpret_cast<PyArray_Descr*>(descriptor.ptr()), const_cast<PyArray_Descr*>(native)) &&
+        entry.shape == std::vector<npy_intp>(buffer->shape.begin(), buffer->shape.end());
+    for (const auto& [dimension, bytes] : entry.strides) {
+        same = same && bytes == buffer->strides[dimension] * itemsize(buffer->dtype);
+    }
+    return same;
+}
+
 // A shared variable must not be the same array as something that the caller gets.
 void Plan::mark_copies() {
     std::vector<bool> seen(program_->output_count(), false);
@@ -293,7 +313,8 @@ void Plan::mark_copies() {
     }
 }
 
-bool Plan::matches(PyObject* const* arguments, Py_ssize_t positional, PyObject* keyword_names, Leaves& leaves) const {
+bool Plan::matches(PyObject* const* arguments, Py_ssize_t positional, PyObject* keyword_names, Leaves& leaves,
+                   Answers& answers) const {
     if (positional + static_cast<Py_ssize_t>(keyword_names_.size()) != static_cast<Py_ssize_t>(spec_.size()) ||
         !matches_keywords(keyword_names)) {
         return false;
@@ -308,7 +329,8 @@ bool Plan::matches(PyObject* const* arguments, Py_ssize_t positional, PyObject* 
             return false;
         }
     }
-    return matches_captures(leaves) && (!writes_ || apart(leaves));
+    return matches_captures(leaves) && (!writes_ || apart(leaves)) &&
+           (question_ == nullptr || matches_answers(leaves, answers));
 }
 
 bool Plan::matches_keywords(PyObject* keyword_names) const {
@@ -372,6 +394,20 @@ bool Plan::matches_array(const ArrayEntry& entry, PyObject* value, Leaves& leave
     return false;
 }
 
+bool Plan::matches_cast(const Entry& entry, PyObject* value, Leaves& leaves) const {
+    if (!PyArray_CheckExact(value) || !sources_[entry.source].matches(value)) {
+        return false;
+    }
+    PyArray_Descr* descriptor = PyArray_DescrFromType(entries_[entry.leaf].type_number);
+    PyObject* made = PyArray_CastToType(reinterpret_cast<PyArrayObject*>(value), descriptor, 0);
+    if (made == nullptr) {
+        PyErr_Clear();
+        return false;
+    }
+    leaves.add_new(made);
+    return true;
+}
+
 bool Plan::matches_tuple(const Entry& entry, PyObject* value, Leaves& leaves) const {
     const Py_ssize_t count = static_cast<Py_ssize_t>(entry.children.size());
     bool same = reinterpret_cast<PyObject*>(Py_TYPE(value)) == entry.object.ptr() && PyTuple_GET_SIZE(value) == count;
@@ -426,6 +462,11 @@ bool Plan::matches_entry(const Entry& entry, PyObject* value, Leaves& leaves) co
     switch (entry.kind) {
         case Entry::Kind::Array:
             return matches_array(entries_[entry.leaf], value, leaves);
+        case Entry::Kind::Number:
+            return matches_array(entries_[entry.leaf], value, leaves) ||
+                   leaves.add_number(value, entries_[entry.leaf].type_number, entry.lossy);
+        case Entry::Kind::Cast:
+            return matches_cast(entry, value, leaves);
         case Entry::Kind::Static:
             return strictly_equal(entry.object.ptr(), value);
         case Entry::Kind::Weak:
@@ -510,11 +551,13 @@ void Plan::visit_objects(const std::function<void(py::object&)>& visit) {
     for (Entry& entry : spec_) {
         entry.visit_objects(visit);
     }
-    for (std::vector<py::object>* objects : {&keyword_names_, &captured_, &shared_}) {
+    for (std::vector<py::object>* objects : {&keyword_names_, &captured_, &shared_, &expected_}) {
         std::for_each(objects->begin(), objects->end(), visit);
     }
-    for (ArrayEntry& entry : entries_) {
-        visit(entry.scalar_type);
+    for (std::vector<ArrayEntry>* entries : {&entries_, &sources_}) {
+        for (ArrayEntry& entry : *entries) {
+            visit(entry.scalar_type);
+        }
     }
     for (Update& update : updates_) {
         visit(update.cell);
@@ -525,7 +568,7 @@ void Plan::visit_objects(const std::function<void(py::object&)>& visit) {
         }
     }
     result_.visit_objects(visit);
-    for (py::object* object : {&program_object_, &check_, &on_error_, &token_}) {
+    for (py::object* object : {&program_object_, &check_, &on_error_, &token_, &question_object_}) {
         visit(*object);
     }
 }

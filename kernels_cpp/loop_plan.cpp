@@ -294,8 +294,7 @@ class Planner {
 
     bool same_memory(int load, const DraftOperand& store) const {
         const DraftOperand& operand = draft_.loads[load];
-        return table_.of(operand.view).kind == table_.of(store.view).kind &&
-               table_.may_overlap(operand.view, {}, store.view, {}) && operand.strides == store.strides;
+        return table_.may_overlap(operand.view, {}, store.view, {}) && operand.strides == store.strides;
     }
 
     // Whether the load is copied by a store and overwritten by another one, as in a swap.

@@ -1,6 +1,7 @@
 #include "program.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <new>
 
@@ -19,9 +20,15 @@ using Factory = std::unique_ptr<Instruction> (*)(py::handle, BufferTable&);
 
 Factory factory_of(const std::string& opcode) {
     static const std::pair<const char*, Factory> FACTORIES[] = {
-        {"loop", make_loop},       {"matmul", make_matmul},         {"gather", make_gather},
-        {"scatter", make_scatter}, {"cumulative", make_cumulative}, {"arg_reduce", make_arg_reduce},
+        {"loop", make_loop},
+        {"matmul", make_matmul},
+        {"gather", make_gather},
+        {"scatter", make_scatter},
+        {"cumulative", make_cumulative},
+        {"arg_reduce", make_arg_reduce},
         {"call", make_call},
+        {"scan", make_scan},
+        {"branch", make_branch},
     };
     for (const auto& [name, factory] : FACTORIES) {
         if (opcode == name) {
@@ -81,7 +88,7 @@ class Program::Lease {
     std::unique_ptr<State> state_;
 };
 
-Program::Program(py::object description) {
+Program::Program(py::object description, const std::vector<std::pair<int64_t, int64_t>>& in_place) {
     for (py::handle constant : description.attr("constants")) {
         if (!py::isinstance<py::array>(constant)) {
             malformed("a constant is not an array");
@@ -96,6 +103,9 @@ Program::Program(py::object description) {
     outputs_.assign(outputs, -1);
     line_ = py::cast<std::string>(description.attr("line"));
     read_buffers(description);
+    for (const auto& [argument, output] : in_place) {
+        share(argument, output);
+    }
     read_instructions(description);
     if (std::find(outputs_.begin(), outputs_.end(), -1) != outputs_.end()) {
         malformed("an output has no buffer");
@@ -171,6 +181,14 @@ void Program::place(int number, py::handle python_buffer) {
     }
 }
 
+void Program::share(int64_t argument, int64_t output) {
+    if (argument < 0 || argument >= argument_count() || arguments_[argument] < 0 || output < 0 ||
+        output >= output_count() || outputs_[output] < 0) {
+        malformed("an argument and an output cannot be the same memory");
+    }
+    table_.buffers[outputs_[output]].shared = arguments_[argument];
+}
+
 void Program::read_instructions(py::handle description) {
     for (py::handle item : description.attr("instructions")) {
         const std::string where = "instruction " + std::to_string(instructions_.size());
@@ -193,7 +211,7 @@ PyObject* Program::make_output(int64_t i) const {
     return new_output(dtypes_[outputs_[i]], buffer.shape, buffer.size * itemsize(buffer.dtype)).release().ptr();
 }
 
-void Program::execute(char* const* arguments, PyObject** outputs, PyObject* const* owners) {
+void Program::execute(char* const* arguments, PyObject** outputs, PyObject* const* owners, double* times) {
     Lease state(*this);
     for (size_t i = 0; i < arguments_.size(); ++i) {
         if (arguments_[i] >= 0) {
@@ -210,15 +228,23 @@ void Program::execute(char* const* arguments, PyObject** outputs, PyObject* cons
             state->owners[outputs_[made]] = array;
         }
         const Context context{state->base.data(), table_.buffers.data(), state->owners.data()};
+        const auto run_all = [&] {
+            for (; at < instructions_.size(); ++at) {
+                if (times == nullptr) {
+                    instructions_[at]->run(context);
+                } else {
+                    const auto start = std::chrono::steady_clock::now();
+                    instructions_[at]->run(context);
+                    const std::chrono::duration<double, std::nano> time = std::chrono::steady_clock::now() - start;
+                    times[at] = time.count();
+                }
+            }
+        };
         if (cost_ > RELEASE_GIL_ABOVE) {
             py::gil_scoped_release release;
-            for (; at < instructions_.size(); ++at) {
-                instructions_[at]->run(context);
-            }
+            run_all();
         } else {
-            for (; at < instructions_.size(); ++at) {
-                instructions_[at]->run(context);
-            }
+            run_all();
         }
     } catch (...) {
         while (made > 0) {
@@ -228,10 +254,34 @@ void Program::execute(char* const* arguments, PyObject** outputs, PyObject* cons
     }
 }
 
-// Turns the exception in flight into a Python exception that knows where it comes from.
-void Program::fail(size_t at) const {
+void Program::place(char** base, char* arena) const {
+    for (const int number : temporaries_) {
+        base[number] = arena + table_.buffers[number].offset;
+    }
+    for (const auto& [number, array] : constant_buffers_) {
+        base[number] = static_cast<char*>(py::detail::array_proxy(array.ptr())->data);
+    }
+}
+
+void Program::run_inside(const Context& context) const {
+    size_t at = 0;
     try {
+        for (; at < instructions_.size(); ++at) {
+            instructions_[at]->run(context);
+        }
+    } catch (const Failure&) {
         throw;
+    } catch (...) {
+        throw Failure{std::current_exception(), instructions_[at]->line};
+    }
+}
+
+namespace {
+
+// Makes an exception Python's current one.
+void restore(const std::exception_ptr& cause) {
+    try {
+        std::rethrow_exception(cause);
     } catch (py::error_already_set& error) {
         error.restore();
     } catch (const std::out_of_range& error) {
@@ -243,8 +293,22 @@ void Program::fail(size_t at) const {
     } catch (const std::exception& error) {
         PyErr_SetString(PyExc_RuntimeError, error.what());
     }
+}
+
+}  // namespace
+
+// Turns the exception in flight into a Python exception that knows where it comes from.
+void Program::fail(size_t at) const {
+    std::string line = at < instructions_.size() ? instructions_[at]->line : line_;
+    try {
+        throw;
+    } catch (const Failure& failure) {
+        restore(failure.cause);
+        line = failure.line.empty() ? line : failure.line;
+    } catch (...) {
+        restore(std::current_exception());
+    }
     py::error_already_set error;
-    const std::string& line = at < instructions_.size() ? instructions_[at]->line : line_;
     // An exception that takes no attributes is passed on without them.
     if (PyObject_SetAttrString(error.value().ptr(), "tracer_instruction", py::int_(at).ptr()) != 0 ||
         PyObject_SetAttrString(error.value().ptr(), "tracer_line", py::str(line).ptr()) != 0) {
@@ -286,7 +350,7 @@ void Program::check_argument(int64_t i, py::handle value) const {
     }
 }
 
-py::list Program::run(py::handle arguments) {
+py::list Program::run(py::handle arguments, double* times) {
     const auto list = py::reinterpret_steal<py::object>(PySequence_Fast(arguments.ptr(), "expected a list of arrays"));
     if (!list) {
         throw py::error_already_set();
@@ -302,12 +366,21 @@ py::list Program::run(py::handle arguments) {
         addresses[i] = static_cast<char*>(py::detail::array_proxy(items[i])->data);
     }
     std::vector<PyObject*> made(outputs_.size());
-    execute(addresses.data(), made.data(), items);
+    execute(addresses.data(), made.data(), items, times);
     py::list result(made.size());
     for (size_t i = 0; i < made.size(); ++i) {
         PyList_SET_ITEM(result.ptr(), i, made[i]);
     }
     return result;
+}
+
+py::tuple Program::run_timed(py::handle arguments) {
+    std::vector<double> times(instructions_.size());
+    py::list outputs = run(arguments, times.data()), nanoseconds;
+    for (const double time : times) {
+        nanoseconds.append(time);
+    }
+    return py::make_tuple(outputs, nanoseconds);
 }
 
 std::string Program::text() const {
@@ -321,8 +394,13 @@ std::string Program::text() const {
 
 void bind_program(py::module_& m) {
     py::class_<Program>(m, "Program", "An executable program, built from the description of the same name.")
-        .def(py::init<py::object>(), py::arg("description"))
-        .def("run", &Program::run, py::arg("arguments"), "Run on a list of arrays; gives the list of outputs.")
+        .def(py::init([](py::object description) { return std::make_unique<Program>(std::move(description)); }),
+             py::arg("description"))
+        .def(
+            "run", [](Program& program, py::handle arguments) { return program.run(arguments); }, py::arg("arguments"),
+            "Run on a list of arrays; gives the list of outputs.")
+        .def("run_timed", &Program::run_timed, py::arg("arguments"),
+             "As run; gives also the nanoseconds that each instruction took.")
         .def_property_readonly("num_arguments", &Program::argument_count)
         .def_property_readonly("num_outputs", &Program::output_count)
         .def_property_readonly("cost", &Program::cost, "Estimated nanoseconds of a run on one core.")

@@ -7,6 +7,7 @@
 #include <pybind11/pybind11.h>
 
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -34,6 +35,7 @@ struct Buffer {
     int64_t low = 0;       // lowest and highest element offset that the buffer holds, relative to its base;
     int64_t high = -1;     // low > high if it holds none
     bool written = false;  // some instruction stores here (so an argument must be writeable)
+    int shared = -1;       // an output that is the memory of this buffer, an argument
 };
 
 // A strided window on a buffer. Offsets and strides count elements; the number of strides is that of the domain.
@@ -102,6 +104,9 @@ std::unique_ptr<Instruction> make_scatter(py::handle instruction, BufferTable& t
 std::unique_ptr<Instruction> make_cumulative(py::handle instruction, BufferTable& table);  // scan.cpp
 std::unique_ptr<Instruction> make_arg_reduce(py::handle instruction, BufferTable& table);  // scan.cpp
 
+std::unique_ptr<Instruction> make_scan(py::handle instruction, BufferTable& table);    // control.cpp
+std::unique_ptr<Instruction> make_branch(py::handle instruction, BufferTable& table);  // control.cpp
+
 // Reading helpers shared by the factories; all throw std::invalid_argument with a message naming `what`.
 Shape read_shape(py::handle sequence, const char* what);  // non-negative ints, at most 64 of them
 Shape read_integers(py::handle sequence, const char* what);
@@ -113,9 +118,16 @@ Buffer read_buffer(py::handle python_buffer);
 bool is_contiguous(const Buffer& buffer);                 // C order
 [[noreturn]] void malformed(const std::string& message);  // throws std::invalid_argument
 
+// What an instruction of an inner program threw, and the line of that instruction.
+struct Failure {
+    std::exception_ptr cause;
+    std::string line;
+};
+
 class Program {
   public:
-    explicit Program(py::object description);
+    // `in_place` are pairs of an argument and an output that will be the same memory.
+    explicit Program(py::object description, const std::vector<std::pair<int64_t, int64_t>>& in_place = {});
     ~Program();
     Program(const Program&) = delete;
     Program& operator=(const Program&) = delete;
@@ -127,7 +139,9 @@ class Program {
     // Python functions called by the program see copies of the arguments.
     // Arrays must be aligned; those of buffers marked `written` must be writeable.
     // Throws py::error_already_set, with `outputs` untouched.
-    void execute(char* const* arguments, PyObject** outputs, PyObject* const* owners = nullptr);
+    // With `times`, which has a place per instruction, each is timed, in nanoseconds.
+    void execute(char* const* arguments, PyObject** outputs, PyObject* const* owners = nullptr,
+                 double* times = nullptr);
 
     int64_t argument_count() const { return static_cast<int64_t>(arguments_.size()); }
     int64_t output_count() const { return static_cast<int64_t>(outputs_.size()); }
@@ -137,7 +151,19 @@ class Program {
     const Buffer* output(int64_t i) const { return &table_.buffers[outputs_[i]]; }
     double cost() const { return cost_; }
 
-    py::list run(py::handle arguments);
+    // For a program inside another one, which runs it on memory of its own. `place` enters the addresses of constants
+    // and temporaries into a table with an entry per buffer; those of arguments and outputs are up to the caller.
+    // `run_inside` touches no Python object unless an instruction does; it throws a Failure.
+    size_t buffer_count() const { return table_.buffers.size(); }
+    const Buffer* buffers() const { return table_.buffers.data(); }
+    int argument_buffer(int64_t i) const { return arguments_[i]; }
+    int output_buffer(int64_t i) const { return outputs_[i]; }
+    int64_t arena_size() const { return arena_; }
+    void place(char** base, char* arena) const;
+    void run_inside(const Context& context) const;
+
+    py::list run(py::handle arguments, double* times = nullptr);
+    py::tuple run_timed(py::handle arguments);
     std::string text() const;
 
   private:
@@ -158,6 +184,7 @@ class Program {
     double cost_ = 0.0;
 
     void read_buffers(py::handle description);
+    void share(int64_t argument, int64_t output);
     void read_instructions(py::handle description);
     void place(int number, py::handle description);
     void check_argument(int64_t i, py::handle value) const;

@@ -52,6 +52,15 @@ class ArrayType(NamedTuple):
         return f"{self.dtype}[{sizes}]"
 
 
+class TupleType(NamedTuple):
+    """The type of a node with several outputs: that of each of them."""
+
+    items: tuple[ArrayType, ...]
+
+    def __str__(self) -> str:
+        return f"({', '.join(map(str, self.items))})"
+
+
 def type_of(value: Any) -> ArrayType:
     """Return the type of a real array or NumPy scalar.
 

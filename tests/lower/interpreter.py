@@ -4,6 +4,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from tracer.graph.op import OPS
+from tracer.lower.program import View
 
 _KERNELS = {op.kernel: op for op in OPS.values() if op.family == "elementwise" and op.kernel}
 _REDUCTIONS = {
@@ -17,8 +18,10 @@ _REDUCTIONS = {
 
 
 class Interpreter:
-    def __init__(self, program):
+    def __init__(self, program, in_place=None):
+        """`in_place` are outputs that are the memory of an argument: its number for each of them."""
         self.program = program
+        self.in_place = in_place or {}
 
     def run(self, arguments):
         program = self.program
@@ -39,6 +42,8 @@ class Interpreter:
         if buffer.kind == "constant":
             return self.program.constants[buffer.index]
         if buffer.kind == "output":
+            if buffer.index in self.in_place:
+                return arguments[self.in_place[buffer.index]]
             return np.full(buffer.shape, 77, buffer.dtype)
         window = arena[buffer.offset : buffer.offset + buffer.nbytes]
         return window.view(buffer.dtype).reshape(buffer.shape)
@@ -110,6 +115,49 @@ class Interpreter:
         results = results if isinstance(results, tuple) else (results,)
         for (view, shape), result in zip(node.outputs, results, strict=True):
             self.array(view, shape, write=True)[...] = result
+
+    def scan(self, node):
+        limit = node.steps if node.count is None else min(max(int(self.array(node.count, ())), 0), node.steps)
+        in_place = {o: a for a, o in node.carries if node.sources[a].view == node.targets[o].view}
+        inner, done = Interpreter(node.program, in_place), 0
+        kinds = ("argument", "output")
+        groups = [[b for b in node.program.buffers if b.kind == kind] for kind in kinds]
+        arguments, outputs = (sorted(group, key=lambda buffer: buffer.index) for group in groups)
+        carried = {output for _, output in node.carries}
+
+        def at(window, buffer, write=False):
+            row = limit - 1 - done if window.backward else done
+            step, *strides = window.view.strides
+            view = View(window.view.buffer, window.view.offset + row * step, tuple(strides))
+            return self.array(view, buffer.shape, write)
+
+        while done < limit:
+            written = in_place.values()
+            given = [
+                at(window, buffer, number in written)
+                for number, (window, buffer) in enumerate(zip(node.sources, arguments, strict=True))
+            ]
+            made = inner.run(given)
+            for number, (window, buffer) in enumerate(zip(node.targets, outputs, strict=True)):
+                if number not in carried:
+                    at(window, buffer, write=True)[...] = made[number]
+            for argument, output in node.carries:
+                at(node.sources[argument], arguments[argument], write=True)[...] = made[output]
+            done += 1
+            if node.stop >= 0 and made[node.stop]:
+                break
+        for number, (window, buffer) in enumerate(zip(node.targets, outputs, strict=True)):
+            if number not in carried and number != node.stop:
+                self.array(window.view, (node.steps, *buffer.shape), write=True)[done:] = 0
+        if node.done is not None:
+            self.array(node.done, (), write=True)[...] = done
+
+    def branch(self, node):
+        program = node.programs[0 if self.array(node.predicate, ()) else 1]
+        arguments = sorted((b for b in program.buffers if b.kind == "argument"), key=lambda buffer: buffer.index)
+        given = [self.array(view, buffer.shape) for view, buffer in zip(node.sources, arguments, strict=True)]
+        for view, value in zip(node.targets, Interpreter(program).run(given), strict=True):
+            self.array(view, value.shape, write=True)[...] = value
 
 
 class _Window:

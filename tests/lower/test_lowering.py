@@ -19,7 +19,11 @@ from tracer.graph.node import constant
 from tracer.lower.memory import views_of
 from tracer.lower.program import Loop
 from tracer.lower.schedule import lower
+from tracer.rewrite.passes import optimise
 from tracer.run import cpu, reference
+from tracer.tracing.control import cond, scan
+from tracer.tracing.proxy import wrap
+from tracer.transform.grad import vjp
 
 ZERO = constant(0.0)
 
@@ -45,7 +49,7 @@ def run(graph, *arrays):
     assert len(program.nodes) == len(program.instructions)
     before = [array.tobytes() for array in arrays]
     expected = reference.run(graph, arrays)
-    single = any(item.dtype == np.float32 for item in graph.nodes())
+    single = any(own.dtype == np.float32 for item in graph.nodes() for own in item.types)
     for executable in (Interpreter(program), cpu.Executable(graph, element_layouts(arrays))):
         check_same(expected, executable.run(arrays), 1e-3 if single else 1e-9)
     assert before == [array.tobytes() for array in arrays]
@@ -462,6 +466,22 @@ def test_work_is_linear_in_the_graph(make):
     assert math.log2(large / small) > 2.5
 
 
+def test_a_carried_array_is_changed_in_its_place():
+    a, places, rows = argument(50, 3), argument(7, dtype=np.int64), argument(7, 3)
+
+    def body(place, row, a):
+        a[place] += row
+        return [], [a], []
+
+    made = scan(body, [wrap(places), wrap(rows)], carries=[wrap(a)]).carries[0]
+    graph = Graph((a, places, rows), (made.__tracer_node__,))
+    rng = np.random.default_rng(0)
+    program = run(graph, rng.standard_normal((50, 3)), rng.integers(0, 50, 7), rng.standard_normal((7, 3)))
+    (loop,) = [item for item in program.instructions if item.opcode == "scan"]
+    assert "loop [50, 3]" not in "".join(loop.program.disassemble())
+    assert len(loop.program.nodes) == len(loop.program.instructions)
+
+
 # --- texts ---
 
 
@@ -479,7 +499,23 @@ def rows_updated_in_place():
     return Graph((x, w), (out,))
 
 
-@pytest.mark.parametrize("make", [logistic, column_centred_softmax, rows_updated_in_place])
+def recurrent_network():
+    """With the gradient by its weights: two loops, and products of all steps at once."""
+    w, x, h = argument(3, 3), argument(5, 2, 3), argument(1, 2, 3)
+    made = scan(lambda row, h: ([np.tanh(h @ wrap(w) + row)], [], []), [wrap(x)], [wrap(h)])
+    history = made.histories[0].__tracer_node__
+    gradient = vjp([history], [node("multiply", history, history)], [w])[0]
+    return optimise(Graph((w, x, h), (history, gradient)))
+
+
+def branches():
+    x = argument(3)
+    then, otherwise = (lambda: np.tanh(wrap(x))), (lambda: wrap(x)[::-1])
+    made = cond(wrap(node("greater", node("sum", x, axes=(0,), keepdims=False), ZERO)), then, otherwise)
+    return Graph((x,), (made[0].__tracer_node__,))
+
+
+@pytest.mark.parametrize("make", [logistic, column_centred_softmax, rows_updated_in_place, recurrent_network, branches])
 def test_program_text(make):
     """Set TRACER_UPDATE_GOLDEN=1 to write the texts anew."""
     program = lower(make())

@@ -26,9 +26,9 @@ from tracer.lower.program import (
     Step,
     Store,
     View,
-    contiguous_strides,
     element_range,
 )
+from tracer.types import contiguous_strides
 
 F64, I64, BOOL = np.dtype(np.float64), np.dtype(np.int64), np.dtype(bool)
 Change = Callable[[Program], Program]

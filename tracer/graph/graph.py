@@ -87,7 +87,7 @@ def verify(graph: Graph) -> None:
     """Check that a graph keeps its own rules; raises GraphError naming the node that does not.
 
     Checked: every leaf is a constant or a declared input, inputs are distinct, and each node's type is what its op
-    infers from its inputs.
+    infers from its inputs; and the same of the graphs that nodes hold.
     """
     declared = set(graph.inputs)
     if len(declared) != len(graph.inputs):
@@ -103,3 +103,6 @@ def verify(graph: Graph) -> None:
             expected = node.op.infer([item.type for item in node.inputs], **node.params)
             if expected != node.type:
                 raise GraphError(f"{node!r} should have type {expected} (made at {node.line})")
+            for body in node.params.values():
+                if isinstance(body, Graph):
+                    verify(body)

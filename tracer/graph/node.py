@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from tracer.errors import HINTS_FOR_SHAPES, RECORDING, Line, message, user_line
 from tracer.graph.op import Op
-from tracer.types import ArrayType, type_of
+from tracer.types import ArrayType, TupleType, type_of
 
 _NO_PARAMS: Mapping[str, Any] = MappingProxyType({})
 
@@ -32,7 +32,7 @@ class Node:
     params : mapping
         Static parameters, all hashable.
     type : ArrayType
-        Its dtype and shape.
+        Its dtype and shape. That of a node with several outputs is a TupleType instead; only `item` nodes use one.
     line : Line or None
         The user's source line that asked for it; a derivative carries the line it is the derivative of.
     name : str or None
@@ -57,6 +57,18 @@ class Node:
         return self.type.shape
 
     @property
+    def has_items(self) -> bool:
+        """Whether the node has several outputs, which are read through `item` nodes."""
+        own: Any = self.type
+        return isinstance(own, TupleType)
+
+    @property
+    def types(self) -> tuple[ArrayType, ...]:
+        """The type of every output."""
+        own: Any = self.type
+        return own.items if isinstance(own, TupleType) else (own,)
+
+    @property
     def is_constant(self) -> bool:
         return self.op is CONSTANT
 
@@ -77,6 +89,19 @@ def _no_rule(*_: Any, **__: Any) -> Any:
 
 CONSTANT = Op("constant", family="leaf", infer=_no_rule, evaluate=_no_rule, doc="A value known while tracing.")
 INPUT = Op("input", family="leaf", infer=_no_rule, evaluate=_no_rule, doc="A value given at each call.")
+
+
+def _item_type(types: Sequence[Any], index: int) -> ArrayType:
+    return cast("ArrayType", types[0].items[index])
+
+
+ITEM = Op(
+    "item",
+    family="item",
+    infer=_item_type,
+    evaluate=lambda values, index: values[index],
+    doc="One output of an op that has several.",
+)
 
 _interned: weakref.WeakValueDictionary[Any, Node] = weakref.WeakValueDictionary()
 
@@ -117,7 +142,7 @@ def make_node(op: Op, inputs: tuple[Node, ...], params: Mapping[str, Any] = _NO_
     found = _interned.get(key)
     if found is None:
         try:
-            node_type = op.infer([node.type for node in inputs], **params)
+            node_type = cast("ArrayType", op.infer([node.type for node in inputs], **params))
         except (TypeError, ValueError, IndexError) as error:
             _annotate(error, op, inputs)
             raise
@@ -144,6 +169,12 @@ def constant(value: Any, dtype: np.dtype[Any] | None = None) -> Node:
         found = _new(CONSTANT, (), {"value": array}, type_of(array))
         _interned[key] = found
     return found
+
+
+def item_nodes(node: Node) -> tuple[Node, ...]:
+    """The outputs of a node that has several."""
+    with blame(node.line):
+        return tuple(make_node(ITEM, (node,), {"index": index}) for index in range(len(node.types)))
 
 
 def input_node(node_type: ArrayType, name: str | None = None) -> Node:

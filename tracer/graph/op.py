@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tracer.errors import UNSUPPORTED_DTYPE, TraceError, message
-from tracer.types import DTYPES, ArrayType, broadcast_shapes, is_supported, resolve_ufunc
+from tracer.types import DTYPES, ArrayType, TupleType, broadcast_shapes, is_supported, resolve_ufunc
 
 Rule = Callable[..., Any]
 DtypeRule = Callable[[tuple[Any, ...]], tuple[np.dtype[Any], ...]]
@@ -34,15 +34,22 @@ class Op:
         How it is lowered: elementwise, reduction, view, assemble, matmul, gather, scatter, cumulative, argreduce,
         or call (through `evaluate`).
     infer : callable
-        (types, **params) -> ArrayType. Raises NumPy's own errors for wrong inputs.
+        (types, **params) -> ArrayType, or TupleType for an op with several outputs. Raises NumPy's own errors for
+        wrong inputs.
     evaluate : callable
-        (*arrays, **params) -> array, with NumPy: the definition of the op.
+        (*arrays, **params) -> array, or a tuple of them, with NumPy: the definition of the op.
     vjp : tuple of callables, a callable, or None
         One rule per input, (g, y, *inputs, **params) -> cotangent of that input, or one rule for any number of inputs,
-        (position, g, y, *inputs, **params). None within a tuple: no derivative flows to that input.
+        (position, g, y, *inputs, **params). None within a tuple: no derivative flows to that input. With several
+        outputs g and y are tuples, and an item of g is None if zero.
     jvp : callable, "linear", "multilinear" or None
         (tangents, y, *inputs, **params) -> tangent, where a tangent is None if zero. "linear": the op applied to the
         tangents of all inputs together; "multilinear": the sum over inputs of the op with one replaced by its tangent.
+        With several outputs a rule gives a tuple of tangents, None for those that are zero.
+    higher_order : bool
+        It holds graphs of its own. Its vjp is then one rule for all inputs, (positions wanted, g, y, *inputs,
+        transform, **params) -> a cotangent or None for each of them, and its jvp takes `transform` too: the derivative
+        of graphs itself, which a rule cannot import.
     zero_derivative : bool
         The derivative is zero wherever it exists (floor, comparisons): no error, no cotangent.
     dtypes : callable or None
@@ -67,10 +74,11 @@ class Op:
 
     name: str
     family: str
-    infer: Callable[..., ArrayType]
+    infer: Callable[..., ArrayType | TupleType]
     evaluate: Callable[..., Any]
     vjp: tuple[Rule | None, ...] | Rule | None = None
     jvp: Rule | str | None = None
+    higher_order: bool = False
     zero_derivative: bool = False
     dtypes: DtypeRule | None = None
     kernel: str | None = None
@@ -85,7 +93,7 @@ class Op:
     doc: str = ""
 
     def __call__(self, *inputs: Any, **params: Any) -> Any:
-        """Apply to arrays (computes) or to traced values among them (records a node)."""
+        """Apply to arrays (computes) or to traced values among them (records a node); several outputs are a tuple."""
         for value in inputs:
             record = getattr(value, "__tracer_apply__", None)
             if record is not None:
@@ -115,6 +123,8 @@ METHODS: dict[str, Callable[..., Any]] = {}
 """Array methods that are not simply the NumPy function of the same name."""
 UFUNC_NAMES: dict[str, Callable[..., Any]] = {}
 """Ufuncs of packages that are not imported here, by name: SciPy's `erf`, `expit`."""
+STAND_INS: dict[str, Callable[..., Any]] = {}
+"""What stands in, while a function is traced, for functions that know no protocol, by path: "scipy.linalg.expm"."""
 
 
 def declare(op: Op, numpy: Callable[..., Any] | None = None, bind: Callable[..., Any] | None = None) -> Op:
@@ -147,6 +157,16 @@ def composite(
     def enter(apply: Callable[..., Any]) -> Callable[..., Any]:
         for function in functions:
             FUNCTIONS[function] = Function(function, apply, None, tuple(examples), apply.__doc__ or "")
+        return apply
+
+    return enter
+
+
+def stand_in(*paths: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Declare what stands in for functions of packages that are not imported here and ask their arguments nothing."""
+
+    def enter(apply: Callable[..., Any]) -> Callable[..., Any]:
+        STAND_INS.update(dict.fromkeys(paths, apply))
         return apply
 
     return enter

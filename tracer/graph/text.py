@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
 import numpy as np
 
-from tracer.graph.graph import toposort
-from tracer.graph.node import CONSTANT, INPUT, Node
+from tracer.graph.body import Frame
+from tracer.graph.graph import Graph, toposort
+from tracer.graph.node import CONSTANT, INPUT, ITEM, Node
 
 # The ops carry their own precedence; these are the ones that are treated apart.
-_COMPARISON, _UNARY, _POWER, _ATOM = 7, 14, 15, 100
+_COMPARISON, UNARY, _POWER, ATOM = 7, 14, 15, 100
 
 _LONGEST = 20_000
 _SHOWN_VALUES = 6
 
 Piece = tuple[str, int]
 """Text and how tightly its outermost operator binds."""
+Special = Callable[[Node, Mapping[Node, Piece]], Piece | None]
 
 
 def nodes_of(values: Any) -> list[Node]:
@@ -37,7 +39,7 @@ def nodes_of(values: Any) -> list[Node]:
 # --- one line ----------------------------------------------------------------------------------------------------
 
 
-def pp(values: Any) -> str:
+def pp(values: Any, special: Special | None = None) -> str:
     """Return the formula of traced values on one line, with no more parentheses than it needs.
 
     Shared parts are written out each time; very long ones are cut to "...".
@@ -46,6 +48,8 @@ def pp(values: Any) -> str:
     ----------
     values : node, traced value, or a sequence of them
         Several are separated by commas.
+    special : callable, optional
+        (node, pieces of its inputs by node) -> how to write the node, or None for the usual way.
 
     Examples
     --------
@@ -54,19 +58,24 @@ def pp(values: Any) -> str:
     >>> pp(input_node(ArrayType(np.dtype("float64"), (3,))))
     '<float64[3]>'
     """
-    outputs = nodes_of(values)
+    return ", ".join(text for text, _ in pieces_of(nodes_of(values), special))
+
+
+def pieces_of(outputs: Sequence[Node], special: Special | None = None) -> list[Piece]:
+    """The formulas of nodes, each with how tightly its outermost operator binds; see `pp`."""
     pieces: dict[Node, Piece] = {}
     for node in toposort(outputs):
-        text, binding = _piece(node, pieces)
-        pieces[node] = (text, binding) if len(text) <= _LONGEST else ("...", _ATOM)
-    return ", ".join(pieces[node][0] for node in outputs)
+        found = None if special is None else special(node, pieces)
+        text, binding = found or _piece(node, pieces)
+        pieces[node] = (text, binding) if len(text) <= _LONGEST else ("...", ATOM)
+    return [pieces[node] for node in outputs]
 
 
 def _piece(node: Node, pieces: Mapping[Node, Piece]) -> Piece:
     if node.name and (node.op is INPUT or node.op is CONSTANT):
-        return node.name, _ATOM
+        return node.name, ATOM
     if node.op is INPUT:
-        return f"<{node.type}>", _ATOM
+        return f"<{node.type}>", ATOM
     if node.op is CONSTANT:
         return _number(node)
     inputs = [pieces[item] for item in node.inputs]
@@ -77,42 +86,46 @@ def _piece(node: Node, pieces: Mapping[Node, Piece]) -> Piece:
             return found
     symbol, binding = node.op.symbol, node.op.precedence
     if symbol is not None and len(inputs) == 2:
-        return _binary(symbol, binding, *inputs), binding
+        return binary(symbol, binding, *inputs), binding
     if symbol is not None and len(inputs) == 1:
-        return symbol + _within(inputs[0], binding), binding
+        return symbol + within(inputs[0], binding), binding
     return _call(node.op.name, inputs, node.params)
 
 
-def _within(piece: Piece, binding: int) -> str:
+def within(piece: Piece, binding: int) -> str:
+    """A text as an operand, in parentheses if it binds less tightly."""
     text, own = piece
     return text if own >= binding else f"({text})"
 
 
-def _binary(symbol: str, binding: int, left: Piece, right: Piece) -> str:
+def binary(symbol: str, binding: int, left: Piece, right: Piece) -> str:
+    """Two texts with an operator between them."""
     if binding == _POWER:
-        return f"{_within(left, _ATOM)}{symbol}{_within(right, _UNARY)}"
+        return f"{within(left, ATOM)}{symbol}{within(right, UNARY)}"
     # Comparisons would chain; the other operators group to the left.
-    left_text = _within(left, binding + (binding == _COMPARISON))
-    return f"{left_text} {symbol} {_within(right, binding + 1)}"
+    left_text = within(left, binding + (binding == _COMPARISON))
+    return f"{left_text} {symbol} {within(right, binding + 1)}"
 
 
 def _call(name: str, inputs: list[Piece], params: Mapping[str, Any]) -> Piece:
     parts = [text for text, _ in inputs]
     parts += [f"{key}={_param(value)}" for key, value in params.items()]
-    return f"{name}({', '.join(parts)})", _ATOM
+    return f"{name}({', '.join(parts)})", ATOM
 
 
 def _param(value: Any) -> str:
-    text = str(value) if isinstance(value, np.dtype) else repr(value)
+    if isinstance(value, Graph):
+        return f"({pp(value.outputs)})"
+    text = str(value) if isinstance(value, np.dtype | Frame) else repr(value)
     return text if len(text) <= 200 else "..."
 
 
 def _number(node: Node) -> Piece:
     array = node.value
     if array.size > _SHOWN_VALUES:
-        return f"<{node.type}>", _ATOM
+        return f"<{node.type}>", ATOM
     text = str(array.tolist())
-    return text, _UNARY if text.startswith("-") else _ATOM
+    return text, UNARY if text.startswith("-") else ATOM
 
 
 def _reduction(node: Node, inputs: list[Piece]) -> Piece | None:
@@ -128,18 +141,18 @@ def _reduction(node: Node, inputs: list[Piece]) -> Piece | None:
 
 
 def _cast(node: Node, inputs: list[Piece]) -> Piece:
-    return f"{node.dtype}({inputs[0][0]})", _ATOM
+    return f"{node.dtype}({inputs[0][0]})", ATOM
 
 
 def _transpose(node: Node, inputs: list[Piece]) -> Piece:
     axes = node.params["axes"]
     if axes == tuple(reversed(range(len(axes)))):
-        return f"{_within(inputs[0], _ATOM)}.T", _ATOM
-    return f"transpose({inputs[0][0]}, {axes})", _ATOM
+        return f"{within(inputs[0], ATOM)}.T", ATOM
+    return f"transpose({inputs[0][0]}, {axes})", ATOM
 
 
 def _shaped(node: Node, inputs: list[Piece]) -> Piece:
-    return f"{node.op.name}({inputs[0][0]}, {_param(node.shape)})", _ATOM
+    return f"{node.op.name}({inputs[0][0]}, {_param(node.shape)})", ATOM
 
 
 def _reshape(node: Node, inputs: list[Piece]) -> Piece:
@@ -148,7 +161,7 @@ def _reshape(node: Node, inputs: list[Piece]) -> Piece:
     if source.op.name == "slice" and text.endswith("]"):
         parts = _dropped_axes(source, node.shape)
         if parts is not None:
-            return f"{text.rpartition('[')[0]}[{', '.join(parts)}]", _ATOM
+            return f"{text.rpartition('[')[0]}[{', '.join(parts)}]", ATOM
     parts, rest = [], list(source.shape)
     for size in node.shape:
         keeps = bool(rest) and rest[0] == size
@@ -157,7 +170,7 @@ def _reshape(node: Node, inputs: list[Piece]) -> Piece:
             rest.pop(0)
         elif size != 1:
             return _shaped(node, inputs)
-    return (f"{_within(inputs[0], _ATOM)}[{', '.join(parts)}]", _ATOM) if not rest else _shaped(node, inputs)
+    return (f"{within(inputs[0], ATOM)}[{', '.join(parts)}]", ATOM) if not rest else _shaped(node, inputs)
 
 
 def _dropped_axes(source: Node, shape: tuple[int | None, ...]) -> list[str] | None:
@@ -188,16 +201,20 @@ def _ranges(index: Any, shape: tuple[int | None, ...]) -> str:
 
 
 def _slice(node: Node, inputs: list[Piece]) -> Piece:
-    return f"{_within(inputs[0], _ATOM)}[{_ranges(node.params['index'], node.inputs[0].shape)}]", _ATOM
+    return f"{within(inputs[0], ATOM)}[{_ranges(node.params['index'], node.inputs[0].shape)}]", ATOM
 
 
 def _slice_write(node: Node, inputs: list[Piece]) -> Piece:
     where = _ranges(node.params["index"], node.inputs[0].shape)
-    return f"{node.op.name}({_within(inputs[0], _ATOM)}[{where}], {inputs[1][0]})", _ATOM
+    return f"{node.op.name}({within(inputs[0], ATOM)}[{where}], {inputs[1][0]})", ATOM
+
+
+def _item(node: Node, inputs: list[Piece]) -> Piece:
+    return f"{within(inputs[0], ATOM)}[{node.params['index']}]", ATOM
 
 
 def _gather(node: Node, inputs: list[Piece]) -> Piece:
-    return f"{_within(inputs[0], _ATOM)}[{', '.join(text for text, _ in inputs[1:])}]", _ATOM
+    return f"{within(inputs[0], ATOM)}[{', '.join(text for text, _ in inputs[1:])}]", ATOM
 
 
 _SPECIAL: dict[str, Callable[[Node, list[Piece]], Piece | None]] = {
@@ -209,14 +226,15 @@ _SPECIAL: dict[str, Callable[[Node, list[Piece]], Piece | None]] = {
     "transpose": _transpose,
     "slice": _slice,
     "gather": _gather,
+    "item": _item,
 }
 
 
 # --- a tree ------------------------------------------------------------------------------------------------------
 
 
-def _identifier(number: int) -> str:
-    """A, B, ..., Z, AA, AB, ..."""
+def identifier(number: int) -> str:
+    """The mark of a number: A, B, ..., Z, AA, AB, ..."""
     text = ""
     number += 1
     while number:
@@ -235,7 +253,10 @@ def label(node: Node) -> str:
         return node.name or _number(node)[0]
     if node.op is INPUT:
         return node.name or "input"
-    params = ", ".join(f"{key}={_param(value)}" for key, value in node.params.items())
+    if node.op is ITEM:
+        return f"item {node.params['index']}"
+    shown = [(key, value) for key, value in node.params.items() if not isinstance(value, Graph)]
+    params = ", ".join(_param(value) if isinstance(value, Frame) else f"{key}={_param(value)}" for key, value in shown)
     return f"{node.op.name}{{{params}}}" if params else node.op.name
 
 
@@ -247,7 +268,7 @@ def caption(node: Node) -> str:
         return node.op.symbol
     if node.op.symbol is not None or node.op.name in ("reshape", "broadcast_to", "gather"):
         return node.op.name
-    text, _ = _piece(node, dict.fromkeys(node.inputs, (_HOLE, _ATOM)))
+    text, _ = _piece(node, dict.fromkeys(node.inputs, (_HOLE, ATOM)))
     text = text.replace(f", {_HOLE}", "").replace(_HOLE, "").replace(", keepdims=False", "")
     return text.replace("(, ", "(").removesuffix("()")
 
@@ -264,13 +285,21 @@ def debugprint(values: Any, file: TextIO | None = None) -> str:
     file : file, optional
         Also written there.
     """
+    text = "\n".join(_tree(nodes_of(values)))
+    if file is not None:
+        print(text, file=file)
+    return text
+
+
+def _tree(outputs: Sequence[Node]) -> list[str]:
+    """The lines of a tree, and below it those of the bodies of its loops and conditions."""
     names: dict[Node, str] = {}
     lines: list[str] = []
-    stack: list[tuple[Node, str, str]] = [(node, "", "") for node in reversed(nodes_of(values))]
+    stack: list[tuple[Node, str, str]] = [(node, "", "") for node in reversed(outputs)]
     while stack:
         node, lead, indent = stack.pop()
         known = node in names
-        name = names.setdefault(node, _identifier(len(names)))
+        name = names.setdefault(node, identifier(len(names)))
         place = f"  {node.line}" if node.line and not known else ""
         rest = "..." if known and node.inputs else ""
         lines.append(f"{lead}{label(node)} [id {name}] {node.type}{place}" + (f" {rest}" if rest else ""))
@@ -279,7 +308,8 @@ def debugprint(values: Any, file: TextIO | None = None) -> str:
             for position in range(last, -1, -1):
                 branch, bar = (" └─ ", "    ") if position == last else (" ├─ ", " │  ")
                 stack.append((node.inputs[position], indent + branch, indent + bar))
-    text = "\n".join(lines)
-    if file is not None:
-        print(text, file=file)
-    return text
+    for node, name in names.items():
+        for key, body in node.params.items():
+            if isinstance(body, Graph):
+                lines += [f"{key} of [id {name}]:", *(f"  {line}" for line in _tree(body.outputs))]
+    return lines

@@ -98,6 +98,7 @@ class Builder:
         for node in graph.outputs:
             self.uses[node] += 1
         self.arguments = [self.argument(node, number, layouts) for number, node in enumerate(graph.inputs)]
+        self.parts: dict[Node, tuple[Source, ...]] = {}
         handlers = self.handlers()
         for node in self.order:
             handlers.get(node.op.family, self.call)(node)
@@ -107,6 +108,7 @@ class Builder:
     def handlers(self) -> dict[str, Callable[[Node], None]]:
         return {
             "leaf": self.leaf,
+            "item": self.item,
             "elementwise": self.elementwise,
             "reduction": self.reduction,
             "view": self.view,
@@ -116,6 +118,8 @@ class Builder:
             "scatter": self.scatter,
             "cumulative": self.opaque,
             "argreduce": self.opaque,
+            "scan": self.scan,
+            "cond": self.cond,
         }
 
     # --- leaves and views ---
@@ -293,7 +297,46 @@ class Builder:
 
     def opaque(self, node: Node) -> None:
         """An instruction of its own kind, which reads and writes memory."""
-        self.instruction(node, self.source(node), self.opaque_operands(node))
+        if not node.has_items:
+            return self.instruction(node, self.source(node), self.opaque_operands(node))
+        return self.several(node, self.sources_of(node), self.opaque_operands(node), [])
+
+    def sources_of(self, node: Node) -> tuple[Source, ...]:
+        """The sources of a node with several outputs."""
+        sources = tuple([Source("computed", own.dtype, own.known_shape) for own in node.types])
+        self.sources += sources
+        self.parts[node] = sources
+        return sources
+
+    def several(self, node: Node, sources: tuple[Source, ...], operands: tuple[Value, ...], after: list[Item]) -> None:
+        """An instruction that makes several sources."""
+        item = Item("opaque", node, (), operands, sources[0])
+        item.targets, item.after = sources, after
+        self.add(item)
+        for source in sources:
+            source.stored, source.makers, source.stage = True, [item], item.stage
+
+    def scan(self, node: Node) -> None:
+        """A loop over a body. What states and carries start with is written to where they will be."""
+        sources, frame = self.sources_of(node), node.params["frame"]
+        arguments = frame.arguments(node.inputs)
+        first: list[Item] = []
+        for source, initial in zip(sources, [*arguments.initials, *arguments.carries], strict=False):
+            shape = initial.type.known_shape
+            if 0 not in shape:
+                first.append(self.write(node, source, self.operand(initial, shape), shape, 0, source.strides, after=[]))
+        read = [*arguments.sequences, *arguments.fixed, *[arguments.count] * frame.counted]
+        operands = tuple(self.in_memory(item, item.type.known_shape) for item in read)
+        self.several(node, sources, operands, first)
+
+    def cond(self, node: Node) -> None:
+        """One of two bodies."""
+        operands = tuple(self.in_memory(item, item.type.known_shape) for item in node.inputs)
+        self.several(node, self.sources_of(node), operands, [])
+
+    def item(self, node: Node) -> None:
+        """One output of an instruction that has several."""
+        self.values[node] = self.parts[node.inputs[0]][node.params["index"]].value
 
     call = opaque
 
@@ -504,7 +547,12 @@ class Builder:
         if self.uses[node] != 1 or source.parent is not None or source.is_output or len(source.makers) != 1:
             return False
         maker = source.makers[0]
-        if maker.target is not source or maker.kind not in ("opaque", "reduce") or maker.after:
+        if (
+            maker.node.op.higher_order
+            or source not in maker.targets
+            or maker.kind not in ("opaque", "reduce")
+            or maker.after
+        ):
             return False
         source.parent = (target, offset, strides)
         target.stage = max(target.stage, source.stage)

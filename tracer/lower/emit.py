@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from tracer.graph.graph import Graph
 from tracer.graph.node import Node
+from tracer.lower.instructions import views_of
 from tracer.lower.items import Ints, Item, Source, Value, squeezed_strides
 from tracer.lower.program import (
     ArgReduce,
+    Branch,
     Call,
     Cumulative,
     Gather,
     Instruction,
     Loop,
+    LoweredProgram,
     MatMul,
+    Program,
     Reduce,
+    Scan,
     Scatter,
     Step,
     Store,
     View,
+    Window,
 )
 from tracer.types import contiguous_strides
+
+Lower = Callable[[Graph, Sequence[tuple[Ints, Ints]]], LoweredProgram]
+"""Turns a body into a program, given the layouts of its inputs."""
 
 
 @dataclass
@@ -42,7 +52,8 @@ class Storage:
 class Emitter:
     """Collects instructions, the storages they use, and the nodes each of them computes."""
 
-    def __init__(self, sources: Iterable[Source]) -> None:
+    def __init__(self, sources: Iterable[Source], lower: Lower) -> None:
+        self.lower = lower
         self.instructions: list[Instruction] = []
         self.nodes: list[tuple[Node, ...]] = []
         self.storages: list[Storage] = []
@@ -54,6 +65,8 @@ class Emitter:
             "scatter": self.scatter,
             "cumulative": self.cumulative,
             "argreduce": self.argreduce,
+            "scan": self.scan,
+            "cond": self.branch,
         }
 
     def group(self, members: list[Item]) -> None:
@@ -102,6 +115,14 @@ class Emitter:
             return View(self.number(target), offset, strides)
         return View(self.number(item.target), item.offset, item.strides)
 
+    def places(self, item: Item) -> list[View]:
+        """The memory of each output of an opaque item."""
+        found = []
+        for source in item.targets:
+            target, offset, strides = source.parent or (source, 0, source.strides)
+            found.append(View(self.number(target), offset, strides))
+        return found
+
     # --- opaque items ---
 
     def matmul(self, item: Item) -> MatMul:
@@ -141,7 +162,120 @@ class Emitter:
         function = partial(node.op.evaluate, **node.params) if node.params else node.op.evaluate
         shapes = [inner.type.known_shape for inner in node.inputs]
         inputs = tuple(zip(map(self.view, item.operands), shapes, strict=True))
-        return Call(function, inputs, ((self.place(item), item.domain),), line_of(node))
+        outputs = zip(self.places(item), (own.known_shape for own in node.types), strict=True)
+        return Call(function, inputs, tuple(outputs), line_of(node))
+
+    # --- programs within ---
+
+    def scratch(self, dtype: np.dtype[Any], shape: Ints) -> View:
+        """Memory that one instruction uses and nobody else reads."""
+        strides = contiguous_strides(shape)
+        self.storages.append(Storage("temporary", dtype, shape, strides, -1))
+        return View(len(self.storages) - 1, 0, strides)
+
+    def arena(self, *programs: Program) -> View | None:
+        """The arena of programs of which one runs at a time."""
+        size = max(program.arena for program in programs)
+        return self.scratch(np.dtype(np.uint8), (size,)) if size else None
+
+    def scan(self, item: Item) -> Scan:
+        node = item.node
+        frame, body = node.params["frame"], node.params["body"]
+        counted = self.view(item.operands[-1]) if frame.counted else None
+        rows = [self.view(operand) for operand in item.operands[: frame.sequences]]
+        fixed = [self.view(operand) for operand in item.operands[frame.sequences : len(item.operands) - frame.counted]]
+        made = frame.results(self.places(item))
+        layouts = [(node.type.known_shape, contiguous_strides(node.type.known_shape)) for node in body.inputs]
+        for number, view in enumerate(rows):
+            layouts[number] = (layouts[number][0], view.strides[1:])
+        for number, view in enumerate(fixed, len(layouts) - len(fixed)):
+            layouts[number] = (layouts[number][0], view.strides)
+        program = self.lower(body, layouts)
+        sources = [Window(view, frame.reverse) for view in rows]
+        targets = []
+        for history, initial, lags in zip(made.states, frame.arguments(node.inputs).initials, frame.lags, strict=True):
+            length, row = initial.type.known_shape[0], history.strides[0]
+            sources += [Window(replace(history, offset=(length - lag) * row)) for lag in lags]
+            targets.append(Window(replace(history, offset=length * row)))
+        carries = []
+        for view, own in zip(made.carries, frame.results(body.outputs).carries, strict=True):
+            pair = (len(sources), len(targets))
+            spare = view
+            if is_in_place(program, *pair):
+                program = without_copies(program, *pair)
+            else:
+                spare = self.scratch(own.dtype, own.type.known_shape)
+            carries.append(pair)
+            sources.append(Window(still(view)))
+            targets.append(Window(still(spare)))
+        sources += [Window(still(view)) for view in fixed]
+        targets += [Window(view, frame.reverse) for view in made.outputs]
+        stop = len(targets) if frame.until else -1
+        if frame.until:
+            targets.append(Window(still(self.scratch(np.dtype(bool), ()))))
+        arena = self.arena(program)
+        windows = (tuple(sources), tuple(targets), tuple(carries))
+        return Scan(program, frame.steps, *windows, stop, arena, counted, made.last, line_of(node))
+
+    def branch(self, item: Item) -> Branch:
+        node = item.node
+        predicate, *operands = map(self.view, item.operands)
+        shapes = [inner.type.known_shape for inner in node.inputs[1:]]
+        layouts = [(shape, view.strides) for shape, view in zip(shapes, operands, strict=True)]
+        programs = (self.lower(node.params["then"], layouts), self.lower(node.params["otherwise"], layouts))
+        targets = tuple(self.places(item))
+        return Branch(predicate, programs, tuple(operands), targets, self.arena(*programs), line_of(node))
+
+
+def still(view: View) -> View:
+    """A view that is the same at every step."""
+    return View(view.buffer, view.offset, (0, *view.strides))
+
+
+def _buffers(program: Program, argument: int, output: int) -> tuple[int, int]:
+    """The numbers of the buffers of an argument and an output."""
+    places = {(buffer.kind, buffer.index): number for number, buffer in enumerate(program.buffers)}
+    return places["argument", argument], places["output", output]
+
+
+def without_copies(program: LoweredProgram, argument: int, output: int) -> LoweredProgram:
+    """Leave out copies of an argument to an output that is the same memory, as of an array changed in a few places."""
+    old, new = _buffers(program, argument, output)
+    instructions: list[Instruction] = []
+    nodes = []
+    for instruction, made in zip(program.instructions, program.nodes, strict=True):
+        if isinstance(instruction, Loop):
+            views = enumerate(instruction.loads)
+            same = {place: replace(view, buffer=new) for place, view in views if view.buffer == old}
+            stores = tuple([store for store in instruction.stores if same.get(store.register) != store.view])
+            if not stores and not instruction.reduces:
+                continue
+            instruction = replace(instruction, stores=stores)
+        instructions.append(instruction)
+        nodes.append(made)
+    return replace(program, instructions=tuple(instructions), nodes=tuple(nodes))
+
+
+def is_in_place(program: Program, argument: int, output: int) -> bool:
+    """Whether an output of a program may be the very memory of an argument: all reads come before the first write.
+
+    A loop may read the elements that it stores, point by point.
+    """
+    old, new = _buffers(program, argument, output)
+    written = False
+    for instruction in program.instructions:
+        views = list(views_of(instruction))
+        writes, reads = any(view.buffer == new for view in views), any(view.buffer == old for view in views)
+        if reads and written:
+            return False
+        if reads and writes:
+            if not isinstance(instruction, Loop) or any(item.view.buffer == new for item in instruction.reduces):
+                return False
+            own = {(view.offset, view.strides) for view in views if view.buffer in (old, new)}
+            if len(own) > 1:
+                return False
+        written = written or writes
+    return True
 
 
 def line_of(node: Node) -> str:

@@ -118,6 +118,8 @@ class Item:
         For each operand the map that makes it point by point over the same domain, so that it can stay in a register.
     target : Source
         What it makes.
+    targets : tuple of Source
+        All that it makes: an opaque item may have several outputs.
     after : list of Item
         The items that wrote to `target` before it.
     stage : int
@@ -148,10 +150,12 @@ class Item:
         "stage",
         "strides",
         "target",
+        "targets",
     )
 
     def __init__(self, kind: str, node: Node, domain: Ints, operands: tuple[Value, ...], target: Source) -> None:
         self.kind, self.node, self.domain, self.operands, self.target = kind, node, domain, operands, target
+        self.targets: tuple[Source, ...] = (target,)
         self.offset = 0
         self.strides: Ints = target.strides if kind == "opaque" else target.flat.strides
         self.direct: tuple[Item | None, ...] = ()

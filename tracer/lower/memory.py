@@ -6,41 +6,9 @@ import math
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Sequence
 
+from tracer.lower.checks import ARENA_ALIGNMENT
 from tracer.lower.emit import Storage
-from tracer.lower.program import (
-    ARENA_ALIGNMENT,
-    ArgReduce,
-    Call,
-    Cumulative,
-    Gather,
-    Instruction,
-    Loop,
-    MatMul,
-    Scatter,
-    View,
-)
-
-
-def views_of(instruction: Instruction) -> Iterable[View]:
-    """Every view that an instruction reads or writes."""
-    match instruction:
-        case Loop():
-            yield from instruction.loads
-            yield from targets_of(instruction)
-        case MatMul():
-            yield from (instruction.a, instruction.b, instruction.out)
-        case Gather() | Scatter():
-            yield from (instruction.source, instruction.out, *instruction.indices)
-        case Cumulative() | ArgReduce():
-            yield from (instruction.source, instruction.out)
-        case Call():
-            for view, _ in (*instruction.inputs, *instruction.outputs):
-                yield view
-
-
-def targets_of(loop: Loop) -> list[View]:
-    """Every view that a loop writes."""
-    return [store.view for store in loop.stores] + [reduce.view for reduce in loop.reduces]
+from tracer.lower.instructions import Instruction, Loop, View, targets_of, views_of
 
 
 def plan(storages: Sequence[Storage], instructions: Sequence[Instruction]) -> tuple[dict[int, int], int]:

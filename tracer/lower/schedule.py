@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 
 from tracer.graph.graph import Graph
-from tracer.graph.node import Node
 from tracer.lower.build import Builder, HasKernel, Layout
 from tracer.lower.emit import Emitter, line_of
 from tracer.lower.fuse import choose_stored, form_groups, share_memory, sink
 from tracer.lower.items import Item, Source
 from tracer.lower.memory import plan
-from tracer.lower.program import Buffer, Program
-
-
-@dataclass(frozen=True, eq=False)
-class LoweredProgram(Program):
-    """A program, and for each instruction the nodes that it computes."""
-
-    nodes: tuple[tuple[Node, ...], ...] = ()
+from tracer.lower.program import Buffer, LoweredProgram
 
 
 def lower(graph: Graph, layouts: Sequence[Layout] | None = None, has_kernel: HasKernel | None = None) -> LoweredProgram:
@@ -47,7 +39,7 @@ def lower(graph: Graph, layouts: Sequence[Layout] | None = None, has_kernel: Has
     sink(items)
     groups = form_groups(items)
     choose_stored(items)
-    emitter = Emitter(work.sources)
+    emitter = Emitter(work.sources, partial(lower, has_kernel=has_kernel))
     for source in work.arguments:
         emitter.number(source)
     for number in order_groups(groups, work.outputs):

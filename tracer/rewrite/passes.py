@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tracer.errors import GraphError
 from tracer.graph import graph as graphs
-from tracer.graph.graph import Graph
+from tracer.graph.body import inline
+from tracer.graph.graph import Graph, rebuild
+from tracer.graph.node import ITEM, Node
+from tracer.ops.checkpointing import CHECKPOINT
+from tracer.ops.gradient_control import IDENTITIES, RULED
 from tracer.rewrite.algebra import ALGEBRA
+from tracer.rewrite.branches import lazy_branches
 from tracer.rewrite.canonical import CANONICAL
 from tracer.rewrite.driver import rewrite
+from tracer.rewrite.loops import has_bodies, map_bodies, merge, prune
+from tracer.rewrite.motion import move_out
 from tracer.rewrite.rule import Frozen
 from tracer.rewrite.stabilise import STABILISE
 
@@ -21,7 +28,8 @@ CHEAP = (*CANONICAL, *ALGEBRA)
 
 def stabilise(graph: Graph, frozen: Frozen = frozenset()) -> Graph:
     """Replace formulas that overflow or cancel; nodes in `frozen` keep their identity and stay in the graph."""
-    return rewrite(graph, STABLE, frozen)
+    graph = rewrite(graph, STABLE, frozen)
+    return map_bodies(graph, stabilise, frozen) if has_bodies(graph) else graph
 
 
 def simplify(graph: Graph) -> Graph:
@@ -29,16 +37,49 @@ def simplify(graph: Graph) -> Graph:
     return rewrite(graph, CHEAP)
 
 
+def forget_derivatives(graph: Graph) -> Graph:
+    """Drop what only derivatives heed: they have been taken, or never will be."""
+    return Graph(graph.inputs, rebuild(graph.outputs, _value_alone))
+
+
+def _value_alone(node: Node, inputs: tuple[Node, ...]) -> Node | None:
+    if node.op in IDENTITIES:
+        return inputs[0]
+    if node.op is ITEM and inputs[0].op is RULED:
+        return inputs[0].inputs[node.params["index"]]
+    if node.op is ITEM and inputs[0].op is CHECKPOINT:
+        body = forget_derivatives(inputs[0].params["body"])
+        return inline(body, inputs[0].inputs)[node.params["index"]]
+    return None
+
+
+def merge_loops(graph: Graph) -> Graph:
+    """Make one of loops over the same: a derivative asks for what it needs by repeating the loop it came from."""
+    return merge(graph) if has_bodies(graph) else graph
+
+
+def optimise_loops(graph: Graph) -> Graph:
+    """Rewrite the bodies of loops and conditions, and move out of them what need not be done at every step."""
+    if not has_bodies(graph):
+        return graph
+    graph = move_out(prune(map_bodies(prune(graph), optimise)))
+    return simplify(prune(graph))
+
+
 PASSES: list[tuple[str, Pass]] = [
+    ("forget derivatives", forget_derivatives),
     ("stabilise", stabilise),
+    ("merge loops", merge_loops),
     ("simplify", simplify),
+    ("optimise loops", optimise_loops),
+    ("lazy branches", lazy_branches),
 ]
 """What `optimise` runs, top to bottom: common subexpressions are shared and dead code is gone by construction."""
 
 
-def optimise(graph: Graph, verify: bool = False) -> Graph:
-    """Run every pass; with `verify`, check the graph's own rules after each and name the pass that broke one."""
-    for name, run in PASSES:
+def optimise(graph: Graph, verify: bool = False, passes: Sequence[tuple[str, Pass]] | None = None) -> Graph:
+    """Run every pass, or those given; with `verify`, check the graph after each and name a pass that breaks it."""
+    for name, run in PASSES if passes is None else passes:
         before = graph
         graph = run(graph)
         if verify:

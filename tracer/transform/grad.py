@@ -15,7 +15,7 @@ import numpy as np
 from tracer import errors
 from tracer.errors import Line
 from tracer.graph.graph import depends_on, toposort
-from tracer.graph.node import CONSTANT, INPUT, Node, blame
+from tracer.graph.node import CONSTANT, INPUT, ITEM, Node, blame, item_nodes
 from tracer.graph.rules import sum_to_shape
 from tracer.tracing.proxy import unwrap, wrap
 from tracer.types import is_inexact
@@ -46,18 +46,22 @@ def vjp(outputs: Sequence[Node], cotangents: Sequence[Node | None], wrt: Sequenc
         If an op on the way has no derivative.
     """
     found: dict[Node, Node] = {}
-    for output, cotangent in zip(outputs, cotangents, strict=True):
-        if cotangent is not None:
-            _accumulate(found, output, cotangent)
+    of_items: dict[Node, dict[int, Node]] = {}
+    for output, given in zip(outputs, cotangents, strict=True):
+        if given is not None:
+            _accumulate(found, output, given)
     reached = depends_on(outputs, wrt)
     targets = set(wrt)
     for node in reversed(toposort(outputs)):
-        cotangent = found.get(node)
+        cotangent: Any = of_items.pop(node, None) if node.has_items else found.get(node)
         if cotangent is None or node not in reached or node.op in (INPUT, CONSTANT):
             continue
         if node not in targets:
-            del found[node]
-        if not is_inexact(node.type.dtype) or node.op.zero_derivative:
+            found.pop(node, None)
+        if node.op.zero_derivative or not any(is_inexact(item.dtype) for item in node.types):
+            continue
+        if node.op is ITEM:
+            of_items.setdefault(node.inputs[0], {})[node.params["index"]] = cotangent
             continue
         positions = [
             position
@@ -65,8 +69,11 @@ def vjp(outputs: Sequence[Node], cotangents: Sequence[Node | None], wrt: Sequenc
             if item in reached and (is_inexact(item.type.dtype) or item in targets)
         ]
         with blame(_derivative_line(node.line)):
-            for position in positions:
-                part = _pull(node, position, cotangent)
+            if node.op.higher_order:
+                parts = _pull_together(node, positions, cotangent)
+            else:
+                parts = [_pull(node, position, cotangent) for position in positions]
+            for position, part in zip(positions, parts, strict=True):
                 if part is not None:
                     _accumulate(found, node.inputs[position], part)
     return [found.get(node) for node in wrt]
@@ -84,10 +91,10 @@ def _derivative_line(line: Line | None) -> Line | None:
     return line._replace(function=line.function + _BACKWARD)
 
 
-def _pull(node: Node, position: int, cotangent: Node) -> Node | None:
-    """The cotangent that one input of a node gets from the node's own."""
+def _pull(node: Node, position: int, cotangent: Node | dict[int, Node]) -> Node | None:
+    """The cotangent that one input of a node gets from the node's own, or from those of its items."""
     op, target = node.op, node.inputs[position]
-    g, y = wrap(cotangent), wrap(node)
+    g, y = _at(node, cotangent)
     inputs = [wrap(item) for item in node.inputs]
     if op.kernel == "cast":
         result = g if target.type.dtype.kind not in "fc" else _to_dtype(g, target.type.dtype)
@@ -109,6 +116,23 @@ def _pull(node: Node, position: int, cotangent: Node) -> Node | None:
         return None
     result = sum_to_shape(result, target.type.shape)
     return unwrap(result if target.type.dtype.kind not in "fc" else _to_dtype(result, target.type.dtype))
+
+
+def _pull_together(node: Node, positions: Sequence[int], cotangent: Node | dict[int, Node]) -> list[Node | None]:
+    """The cotangents that the inputs of a node with graphs of its own get."""
+    g, y = _at(node, cotangent)
+    inputs = [wrap(item) for item in node.inputs]
+    rule: Any = node.op.vjp
+    found = rule(positions, g, y, *inputs, transform=vjp, **node.params)
+    return [None if part is None else unwrap(part) for part in found]
+
+
+def _at(node: Node, cotangent: Node | dict[int, Node]) -> tuple[Any, Any]:
+    """The cotangent and the value of a node as its rules take them: tuples if it has several outputs."""
+    if not isinstance(cotangent, dict):
+        return wrap(cotangent), wrap(node)
+    g = tuple(wrap(cotangent[index]) if index in cotangent else None for index in range(len(node.types)))
+    return g, tuple(map(wrap, item_nodes(node)))
 
 
 def _to_dtype(value: Any, dtype: np.dtype[Any]) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tracer.graph.graph import toposort
-from tracer.graph.node import CONSTANT, INPUT, Node, blame
+from tracer.graph.node import CONSTANT, INPUT, ITEM, Node, blame, item_nodes
 from tracer.tracing.proxy import Proxy, unwrap, wrap
 from tracer.transform.grad import not_differentiable, scale
 from tracer.types import is_inexact
@@ -35,17 +35,26 @@ def jvp(outputs: Sequence[Node], tangents: Mapping[Node, Node]) -> list[Node | N
         If an op on the way has no derivative.
     """
     known: dict[Node, Node | None] = dict(tangents)
+    of_items: dict[Node, tuple[Any, ...]] = {}
     for node in toposort(outputs):
         if node in known:
+            continue
+        if node.op is ITEM:
+            parts = of_items.get(node.inputs[0])
+            part = None if parts is None else parts[node.params["index"]]
+            if part is not None:
+                known[node] = unwrap(_full(part, node))
             continue
         moving = [known.get(item) for item in node.inputs]
         if all(item is None for item in moving) or node.op in (INPUT, CONSTANT):
             continue
-        if not is_inexact(node.type.dtype) or node.op.zero_derivative:
+        if node.op.zero_derivative or not any(is_inexact(item.dtype) for item in node.types):
             continue
         with blame(node.line):
             result = _push(node, [None if item is None else wrap(item) for item in moving])
-        if result is not None:
+        if node.has_items:
+            of_items[node] = result
+        elif result is not None:
             known[node] = unwrap(_full(result, node))
     return [known.get(node) for node in outputs]
 
@@ -60,10 +69,13 @@ def _full(tangent: Any, node: Node) -> Any:
 
 def _push(node: Node, tangents: list[Proxy | None]) -> Any:
     """The tangent of a node, given those of its inputs."""
-    op, y = node.op, wrap(node)
+    op = node.op
+    y: Any = tuple(map(wrap, item_nodes(node))) if node.has_items else wrap(node)
     inputs = [wrap(item) for item in node.inputs]
     if op.kernel == "cast":
         return tangents[0]
+    if op.higher_order and callable(op.jvp):
+        return op.jvp(tangents, y, *inputs, transform=jvp, **node.params)
     if callable(op.jvp):
         return op.jvp(tangents, y, *inputs, **node.params)
     if op.jvp == "linear":

@@ -1,0 +1,408 @@
+// Scan and Branch: programs inside a program, run straight on the memory of the outer one.
+#include <algorithm>
+#include <cstring>
+#include <optional>
+
+#include "blas_threads.hpp"
+#include "program.hpp"
+
+namespace tracer {
+namespace {
+
+// A program that an instruction runs, and the views of the outer program that stand for its arguments and outputs.
+class Inner {
+  public:
+    explicit Inner(py::handle description, const std::vector<std::pair<int64_t, int64_t>>& in_place = {})
+        : program_(py::reinterpret_borrow<py::object>(description), in_place) {
+        for (int64_t i = 0; i < program_.argument_count(); ++i) {
+            if (program_.argument(i) == nullptr) {
+                malformed("its program has no buffer for argument " + std::to_string(i));
+            }
+            if (program_.argument(i)->written) {
+                malformed("its program writes to argument " + std::to_string(i));
+            }
+        }
+    }
+
+    const Program& operator*() const { return program_; }
+    const Program* operator->() const { return &program_; }
+
+    // Throws unless a view has the type and, in its last dimensions, the strides of a buffer of the inner program.
+    static void match(const BufferTable& table, const View& view, const Buffer& buffer) {
+        if (table.dtype(view) != buffer.dtype) {
+            malformed("a view has another dtype than what it stands for in its program");
+        }
+        const size_t first = view.strides.size() - buffer.shape.size();
+        for (size_t d = 0; d < buffer.shape.size(); ++d) {
+            if (buffer.size > 0 && buffer.shape[d] != 1 && view.strides[first + d] != buffer.strides[d]) {
+                malformed("a view has other strides than what it stands for in its program");
+            }
+        }
+    }
+
+  private:
+    Program program_;
+};
+
+// Reads the view of the arena that inner programs use, and checks that it is large enough for them.
+View read_arena(py::handle description, BufferTable& table, int64_t needed) {
+    const py::object arena = description.attr("arena");
+    if (arena.is_none()) {
+        if (needed > 0) {
+            malformed("its program needs an arena");
+        }
+        return View{};
+    }
+    const View view = table.view(arena, {needed}, Access::Write);
+    if (table.dtype(view) != Dtype::U8 || (needed > 1 && view.strides[0] != 1)) {
+        malformed("an arena is not made of bytes");
+    }
+    return view;
+}
+
+Shape stacked(int64_t steps, const Shape& shape) {
+    Shape result{steps};
+    result.insert(result.end(), shape.begin(), shape.end());
+    return result;
+}
+
+class Scan final : public Instruction {
+  public:
+    Scan(py::handle description, BufferTable& table)
+        : inner_(description.attr("program"), shared_carries(description)) {
+        steps_ = read_integer(description.attr("steps"), "steps");
+        stop_ = read_integer(description.attr("stop"), "stop");
+        if (steps_ < 0 || stop_ >= inner_->output_count()) {
+            malformed("the number of steps or of the stop is out of range");
+        }
+        read_carries(description.attr("carries"));
+        read_windows(description, table);
+        arena_ = read_arena(description, table, inner_->arena_size());
+        count_ = read_number(description.attr("count"), table, Access::Read);
+        done_ = read_number(description.attr("done"), table, Access::Write);
+        if (stop_ >= 0 && (inner_->output(stop_)->dtype != Dtype::Bool || !inner_->output(stop_)->shape.empty())) {
+            malformed("the stop is not a truth value");
+        }
+        check_apart(table);
+    }
+
+    void run(const Context& context) const override {
+        int64_t limit = steps_;
+        if (count_.buffer >= 0) {
+            limit = std::clamp<int64_t>(*context.resolve_as<int64_t>(count_), 0, steps_);
+        }
+        std::vector<char*> base(inner_->buffer_count(), nullptr);
+        const std::vector<PyObject*> owners(base.size(), nullptr);
+        inner_->place(base.data(), arena_.buffer >= 0 ? context.resolve(arena_) : nullptr);
+        for (const Window& window : windows_) {
+            char* start = context.resolve(window.view);
+            base[window.buffer] = window.backward ? start + (limit - 1) * window.row : start;
+        }
+        const Context within{base.data(), inner_->buffers(), owners.data()};
+        const int64_t done = run_steps(within, base, limit);
+        finish(context, base, done);
+    }
+
+    double cost() const override { return static_cast<double>(steps_) * (inner_->cost() + 20.0); }
+
+    std::string name() const override { return "scan of " + std::to_string(steps_) + " steps"; }
+
+  private:
+    // One buffer of the inner program, and where it is in the outer one; `row` in bytes.
+    struct Window {
+        int buffer;
+        View view;
+        bool backward;
+        int64_t row;
+        bool written;
+        Shape shape;  // that of the view
+    };
+    struct Move {
+        int buffer;
+        int64_t bytes;
+    };
+    struct Carry {
+        int64_t argument, output;
+        int from, to;  // buffers of the inner program
+        View home;
+        int64_t bytes;
+    };
+    struct Kept {
+        View view;
+        int64_t row, bytes;
+    };
+
+    Inner inner_;
+    int64_t steps_ = 0, stop_ = -1;
+    std::vector<Window> windows_;
+    std::vector<Move> moves_;
+    std::vector<Carry> carries_;
+    std::vector<Kept> kept_;  // the targets with a row a step
+    View arena_, count_, done_;
+
+    static View read_number(py::handle view, BufferTable& table, Access access) {
+        if (view.is_none()) {
+            return View{};
+        }
+        const View found = table.view(view, {}, access);
+        if (table.dtype(found) != Dtype::I64) {
+            malformed("a number of steps is not an int64");
+        }
+        return found;
+    }
+
+    // The carries of which each new value replaces the old one in its place.
+    static std::vector<std::pair<int64_t, int64_t>> shared_carries(py::handle description) {
+        const auto sources = py::cast<py::tuple>(description.attr("sources"));
+        const auto targets = py::cast<py::tuple>(description.attr("targets"));
+        std::vector<std::pair<int64_t, int64_t>> found;
+        for (py::handle item : description.attr("carries")) {
+            const Shape pair = read_integers(item, "carries");
+            if (pair.size() != 2 || pair[0] < 0 || pair[0] >= static_cast<int64_t>(sources.size()) || pair[1] < 0 ||
+                pair[1] >= static_cast<int64_t>(targets.size())) {
+                malformed("a carry is not a pair of argument and output");
+            }
+            const py::object from = sources[pair[0]].attr("view"), to = targets[pair[1]].attr("view");
+            if (from.attr("buffer").equal(to.attr("buffer"))) {
+                found.emplace_back(pair[0], pair[1]);
+            }
+        }
+        return found;
+    }
+
+    void read_carries(py::handle pairs) {
+        for (py::handle item : pairs) {
+            const Shape pair = read_integers(item, "carries");
+            if (pair.size() != 2 || pair[0] < 0 || pair[0] >= inner_->argument_count() || pair[1] < 0 ||
+                pair[1] >= inner_->output_count()) {
+                malformed("a carry is not a pair of argument and output");
+            }
+            const Buffer &argument = *inner_->argument(pair[0]), &output = *inner_->output(pair[1]);
+            if (argument.dtype != output.dtype || argument.shape != output.shape || !is_contiguous(argument)) {
+                malformed("a carry's argument and output cannot exchange their memory");
+            }
+            carries_.push_back({pair[0], pair[1], inner_->argument_buffer(pair[0]), inner_->output_buffer(pair[1]),
+                                View{}, output.size * static_cast<int64_t>(itemsize(output.dtype))});
+        }
+    }
+
+    void read_windows(py::handle description, BufferTable& table) {
+        int64_t i = 0;
+        for (py::handle item : description.attr("sources")) {
+            if (i == inner_->argument_count()) {
+                malformed("there are more sources than arguments");
+            }
+            const auto carry =
+                std::find_if(carries_.begin(), carries_.end(), [i](const Carry& c) { return c.argument == i; });
+            const bool carried = carry != carries_.end();
+            const Buffer& buffer = *inner_->argument(i);
+            const Window& window = add_window(item, table, buffer, inner_->argument_buffer(i), carried, carried);
+            if (carried) {
+                carry->home = window.view;
+            }
+            ++i;
+        }
+        int64_t o = 0;
+        for (py::handle item : description.attr("targets")) {
+            if (o == inner_->output_count()) {
+                malformed("there are more targets than outputs");
+            }
+            const bool carried =
+                std::any_of(carries_.begin(), carries_.end(), [o](const Carry& c) { return c.output == o; });
+            const bool fixed = carried || o == stop_;
+            const Buffer& buffer = *inner_->output(o);
+            const Window& window = add_window(item, table, buffer, inner_->output_buffer(o), true, fixed);
+            if (!fixed) {
+                kept_.push_back({window.view, window.row, buffer.size * static_cast<int64_t>(itemsize(buffer.dtype))});
+            }
+            ++o;
+        }
+        if (i != inner_->argument_count() || o != inner_->output_count()) {
+            malformed("a source or target is missing");
+        }
+    }
+
+    // `fixed`: the same memory at every step.
+    const Window& add_window(py::handle item, BufferTable& table, const Buffer& buffer, int number, bool written,
+                             bool fixed) {
+        const View view =
+            table.view(item.attr("view"), stacked(steps_, buffer.shape), written ? Access::Write : Access::Read, fixed);
+        Inner::match(table, view, buffer);
+        if (fixed && view.strides[0] != 0) {
+            malformed("what is not kept must have one place for all steps");
+        }
+        const bool backward = py::cast<bool>(item.attr("backward"));
+        const int64_t row = view.strides[0] * static_cast<int64_t>(itemsize(buffer.dtype));
+        if (row != 0) {
+            moves_.push_back({number, backward ? -row : row});
+        }
+        windows_.push_back({number, view, backward, row, written, stacked(steps_, buffer.shape)});
+        return windows_.back();
+    }
+
+    // What is written must not be read or written elsewhere, but for rows that later steps read back.
+    void check_apart(const BufferTable& table) const {
+        std::vector<Window> all = windows_;
+        for (const View* view : {&arena_, &done_}) {
+            if (view->buffer >= 0) {
+                const Shape shape = view == &arena_ ? Shape{inner_->arena_size()} : Shape{};
+                all.push_back({-1, *view, false, 0, true, shape});
+            }
+        }
+        for (size_t i = 0; i < all.size(); ++i) {
+            for (size_t j = 0; j < i; ++j) {
+                const bool harmless = !(all[i].written || all[j].written) || follows(all[i], all[j]) ||
+                                      follows(all[j], all[i]) || is_in_place(all[i], all[j]);
+                if (!harmless && table.may_overlap(all[i].view, all[i].shape, all[j].view, all[j].shape)) {
+                    malformed("what a step writes overlaps something else");
+                }
+            }
+        }
+    }
+
+    static bool follows(const Window& written, const Window& read) {
+        return written.written && !read.written && written.view.buffer == read.view.buffer && !written.backward &&
+               !read.backward && written.view.strides == read.view.strides && written.row > 0 &&
+               written.view.offset - read.view.offset >= written.view.strides[0];
+    }
+
+    bool is_in_place(const Window& target, const Window& source) const {
+        return std::any_of(carries_.begin(), carries_.end(), [&](const Carry& carry) {
+            return carry.from == source.buffer && carry.to == target.buffer &&
+                   target.view.buffer == source.view.buffer && target.view.offset == source.view.offset &&
+                   target.view.strides == source.view.strides;
+        });
+    }
+
+    int64_t run_steps(const Context& within, std::vector<char*>& base, int64_t limit) const {
+        std::optional<OneBlasThread> alone;  // a step is too short to wake other threads for
+        if (limit > 1) {
+            alone.emplace();
+        }
+        const char* stop = stop_ < 0 ? nullptr : base[inner_->output_buffer(stop_)];
+        int64_t done = 0;
+        while (done < limit) {
+            inner_->run_inside(within);
+            ++done;
+            for (const Carry& carry : carries_) {
+                std::swap(base[carry.from], base[carry.to]);
+            }
+            if (stop != nullptr && *stop != 0) {
+                break;
+            }
+            for (const Move& move : moves_) {
+                base[move.buffer] += move.bytes;
+            }
+        }
+        return done;
+    }
+
+    // Brings the last values home, clears the rows that no step wrote, and says how many did.
+    void finish(const Context& context, const std::vector<char*>& base, int64_t done) const {
+        for (const Carry& carry : carries_) {
+            char* home = context.resolve(carry.home);
+            if (base[carry.from] != home) {
+                std::memcpy(home, base[carry.from], carry.bytes);
+            }
+        }
+        for (const Kept& target : kept_) {
+            char* start = context.resolve(target.view);
+            for (int64_t row = done; row < steps_; ++row) {
+                std::memset(start + row * target.row, 0, target.bytes);
+            }
+        }
+        if (done_.buffer >= 0) {
+            *context.resolve_as<int64_t>(done_) = done;
+        }
+    }
+};
+
+class Branch final : public Instruction {
+  public:
+    Branch(py::handle description, BufferTable& table) {
+        predicate_ = table.view(description.attr("predicate"), {}, Access::Read);
+        if (table.dtype(predicate_) != Dtype::Bool) {
+            malformed("the predicate is not a truth value");
+        }
+        int64_t needed = 0;
+        for (py::handle program : description.attr("programs")) {
+            programs_.push_back(std::make_unique<Inner>(program));
+            needed = std::max(needed, (*programs_.back())->arena_size());
+        }
+        if (programs_.size() != 2) {
+            malformed("a branch has two programs");
+        }
+        for (const auto& program : programs_) {
+            sources_.push_back(read_views(description.attr("sources"), table, *program, Access::Read));
+            targets_.push_back(read_views(description.attr("targets"), table, *program, Access::Write));
+            check_apart(table, *program);
+        }
+        arena_ = read_arena(description, table, needed);
+    }
+
+    void run(const Context& context) const override {
+        const size_t taken = *context.resolve(predicate_) != 0 ? 0 : 1;
+        const Inner& inner = *programs_[taken];
+        std::vector<char*> base(inner->buffer_count(), nullptr);
+        const std::vector<PyObject*> owners(base.size(), nullptr);
+        inner->place(base.data(), arena_.buffer >= 0 ? context.resolve(arena_) : nullptr);
+        for (size_t i = 0; i < sources_[taken].size(); ++i) {
+            base[inner->argument_buffer(i)] = context.resolve(sources_[taken][i]);
+        }
+        for (size_t i = 0; i < targets_[taken].size(); ++i) {
+            base[inner->output_buffer(i)] = context.resolve(targets_[taken][i]);
+        }
+        inner->run_inside(Context{base.data(), inner->buffers(), owners.data()});
+    }
+
+    double cost() const override { return std::max((*programs_[0])->cost(), (*programs_[1])->cost()); }
+
+    std::string name() const override { return "branch"; }
+
+  private:
+    View predicate_, arena_;
+    std::vector<std::unique_ptr<Inner>> programs_;
+    std::vector<std::vector<View>> sources_, targets_;  // of each program
+
+    void check_apart(const BufferTable& table, const Inner& inner) const {
+        for (size_t o = 0; o < targets_.back().size(); ++o) {
+            for (size_t i = 0; i < sources_.back().size(); ++i) {
+                if (table.may_overlap(targets_.back()[o], inner->output(o)->shape, sources_.back()[i],
+                                      inner->argument(i)->shape)) {
+                    malformed("a target overlaps a source");
+                }
+            }
+        }
+    }
+
+    static std::vector<View> read_views(py::handle views, BufferTable& table, const Inner& inner, Access access) {
+        const bool read = access == Access::Read;
+        const int64_t count = read ? inner->argument_count() : inner->output_count();
+        std::vector<View> found;
+        for (py::handle item : views) {
+            const auto i = static_cast<int64_t>(found.size());
+            if (i == count) {
+                malformed("a branch has more views than its program has arguments or outputs");
+            }
+            const Buffer& buffer = read ? *inner->argument(i) : *inner->output(i);
+            found.push_back(table.view(item, buffer.shape, access));
+            Inner::match(table, found.back(), buffer);
+        }
+        if (static_cast<int64_t>(found.size()) != count) {
+            malformed("a branch has fewer views than its program has arguments or outputs");
+        }
+        return found;
+    }
+};
+
+}  // namespace
+
+std::unique_ptr<Instruction> make_scan(py::handle description, BufferTable& table) {
+    return std::make_unique<Scan>(description, table);
+}
+
+std::unique_ptr<Instruction> make_branch(py::handle description, BufferTable& table) {
+    return std::make_unique<Branch>(description, table);
+}
+
+}  // namespace tracer

@@ -1,0 +1,78 @@
+"""Computing again instead of keeping: an op whose derivatives need its inputs only, and not what is inside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tracer.graph.body import close
+from tracer.graph.evaluation import evaluation
+from tracer.graph.graph import Graph
+from tracer.graph.node import Node, input_node
+from tracer.graph.op import Op, declare
+from tracer.types import ArrayType, TupleType, is_inexact
+
+Transform = Callable[..., Any]
+
+
+def _infer(types: Sequence[ArrayType], body: Graph) -> TupleType:
+    wanted = [node.type for node in body.inputs]
+    if list(types) != wanted:
+        raise TypeError(f"checkpoint: the body takes {', '.join(map(str, wanted))}")
+    return TupleType(tuple(node.type for node in body.outputs))
+
+
+def _evaluate(*arrays: Any, body: Graph) -> tuple[Any, ...]:
+    return tuple(np.array(value) for value in evaluation(body).compute(list(map(np.asarray, arrays))))
+
+
+def _derived(
+    body: Graph,
+    inputs: Sequence[Any],
+    moving: Sequence[Any],
+    derive: Callable[[list[Node]], Sequence[Node | None]],
+) -> list[Any]:
+    """Derivatives computed by a body of its own over the inputs and further values; None for those that are zero."""
+    parameters = [input_node(ArrayType(value.dtype, value.shape)) for value in moving]
+    found = list(derive(parameters))
+    outputs = [part for part in found if part is not None]
+    if not outputs:
+        return found
+    made = iter(CHECKPOINT(*inputs, *moving, body=close([*body.inputs, *parameters], outputs)))
+    return [None if part is None else next(made) for part in found]
+
+
+def _backward(
+    wanted: Sequence[int], g: Sequence[Any], y: Any, *inputs: Any, transform: Transform, body: Graph
+) -> list[Any]:
+    given = [place for place, part in enumerate(g) if part is not None]
+    heads = [body.outputs[place] for place in given]
+    wrt = [body.inputs[place] for place in wanted]
+    return _derived(body, inputs, [g[place] for place in given], lambda nodes: transform(heads, nodes, wrt))
+
+
+def _forward(tangents: Sequence[Any], y: Any, *inputs: Any, transform: Transform, body: Graph) -> tuple[Any, ...]:
+    given = [place for place, part in enumerate(tangents) if part is not None]
+
+    def derive(nodes: list[Node]) -> list[Node | None]:
+        known = {body.inputs[place]: node for place, node in zip(given, nodes, strict=True)}
+        pairs = zip(body.outputs, transform(body.outputs, known), strict=True)
+        return [part if is_inexact(head.dtype) else None for head, part in pairs]
+
+    return tuple(_derived(body, inputs, [tangents[place] for place in given], derive))
+
+
+CHECKPOINT: Op = declare(
+    Op(
+        "checkpoint",
+        "call",
+        _infer,
+        _evaluate,
+        vjp=_backward,
+        jvp=_forward,
+        higher_order=True,
+        doc="Computes a body; a derivative computes it again rather than keeping what is inside.",
+    )
+)
