@@ -202,8 +202,12 @@ def test_kinds_are_those_of_programs():
 
 def test_scipy_functions_are_found_by_name():
     special = pytest.importorskip("scipy.special")
-    x = np.linspace(-3, 3, 7)
-    for name in UFUNC_NAMES:
+    for name, entry in UFUNC_NAMES.items():
         function = getattr(special, name)
-        np.testing.assert_allclose(tracer.compile(lambda x, f=function: f(x))(x), function(x), rtol=1e-13)
-        tracer.testing.check_grads(lambda x, f=function: f(x), (x,), order=2)
+        if not getattr(entry, "examples", ()):
+            domain = getattr(entry, "domain", ()) or ((0.3, 2.0),) * function.nin
+            for dtype in (np.float64, np.float32):
+                arrays = arrays_for(name, ((3, 4),) * function.nin, domain, dtype)
+                if name in ("yn", "kn"):
+                    arrays[0] = np.arange(4)
+                check_value(function, arrays, name)

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from tracer.graph.matrix_rules import conjugated, turned
 from tracer.graph.op import FUNCTIONS, Function, Op, composite, declare, method
-from tracer.graph.rules import lift, lift_arrays, static_ints, sum_to_shape, unsupported
+from tracer.graph.rules import lift, lift_arrays, static_ints, sum_to_shape
 from tracer.types import ArrayType, broadcast_shapes, normalize_axis, resolve_ufunc
 
 _SIGNATURE = "(n?,k),(k,m?)->(n?,m?)"
@@ -27,10 +28,6 @@ def _infer(types: Sequence[ArrayType]) -> ArrayType:
     return ArrayType(a.dtype, (*batch, a.shape[-2], b.shape[-1]))
 
 
-def _turned(x: Any) -> Any:
-    return np.swapaxes(x, -1, -2)
-
-
 MATMUL: Op = declare(
     Op(
         "matmul",
@@ -38,8 +35,8 @@ MATMUL: Op = declare(
         _infer,
         np.matmul,
         vjp=(
-            lambda g, y, a, b: sum_to_shape(MATMUL(g, _turned(b)), a.shape),
-            lambda g, y, a, b: sum_to_shape(MATMUL(_turned(a), g), b.shape),
+            lambda g, y, a, b: sum_to_shape(MATMUL(g, turned(b)), a.shape),
+            lambda g, y, a, b: sum_to_shape(MATMUL(turned(a), g), b.shape),
         ),
         jvp="multilinear",
         dtypes=lambda operands: resolve_ufunc(np.matmul, operands),
@@ -133,11 +130,6 @@ def _dot(a: Any, b: Any, out: Any = None) -> Any:
     return np.matmul(a, b) if b.ndim <= 2 else np.tensordot(a, b, ((a.ndim - 1,), (place,)))
 
 
-def _conjugated(x: Any) -> Any:
-    # np.conjugate would make an integer of a bool.
-    return np.conjugate(x) if x.dtype.kind == "c" else x
-
-
 def _check_aligned(a: Any, b: Any, place: int) -> None:
     first, second = a.shape[-1], b.shape[place]
     if first != second:
@@ -162,7 +154,7 @@ def _inner(a: Any, b: Any, /) -> Any:
 def _vdot(a: Any, b: Any, /) -> Any:
     """Dot product of the flattened arrays, the first conjugated."""
     a, b = (np.ravel(item) for item in lift_arrays(a, b))
-    return np.matmul(_conjugated(a), b)
+    return np.matmul(conjugated(a), b)
 
 
 @composite(
@@ -178,7 +170,7 @@ def _vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
     """Dot products along an axis, the first argument conjugated."""
     a, b = lift(x1, x2)
     a, b = np.moveaxis(a, axis, -1), np.moveaxis(b, axis, -1)
-    return np.matmul(_conjugated(a)[..., None, :], b[..., :, None])[..., 0, 0]
+    return np.matmul(conjugated(a)[..., None, :], b[..., :, None])[..., 0, 0]
 
 
 if hasattr(np, "vecdot"):
@@ -194,7 +186,7 @@ def _matvec(x1: Any, x2: Any, /) -> Any:
 def _vecmat(x1: Any, x2: Any, /) -> Any:
     """Products of vectors, conjugated, and matrices."""
     a, b = lift(x1, x2)
-    return np.matmul(_conjugated(a)[..., None, :], b)[..., 0, :]
+    return np.matmul(conjugated(a)[..., None, :], b)[..., 0, :]
 
 
 if hasattr(np, "matvec"):
@@ -250,10 +242,13 @@ def _cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, ax
         (lambda x: np.linalg.norm(x, "fro"), ((3, 4),)),
         (lambda x: np.linalg.norm(x, 1), ((3, 4),)),
         (lambda x: np.linalg.norm(x, -np.inf), ((3, 4),)),
+        (lambda x: np.linalg.norm(x, 2), ((3, 4),)),
+        (lambda x: np.linalg.norm(x, -2, axis=(2, 0), keepdims=True), ((2, 3, 4),)),
+        (lambda x: np.linalg.norm(x, "nuc"), ((3, 4),)),
     ),
 )
 def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    """Norms of vectors and matrices, except those made of singular values."""
+    """Norms of vectors and matrices."""
     x = x if x.dtype.kind in "fc" else x.astype(np.float64)
     if ord is None:
         if axis is not None and np.ndim(axis) == 1 and len(axis) > 2:
@@ -273,7 +268,10 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> 
         result = np.max(sums, axis=rest, keepdims=True) if ord > 0 else np.min(sums, axis=rest, keepdims=True)
         return result if keepdims else np.squeeze(result, axes)
     if ord in (2, -2, "nuc"):
-        return unsupported("np.linalg.norm", f"ord={ord!r}", "use np.linalg.norm(x), the Frobenius norm.")
+        values = np.linalg.svd(np.moveaxis(x, axes, (-2, -1)), compute_uv=False)
+        reduced: Any = np.sum if ord == "nuc" else np.max if ord == 2 else np.min
+        result = reduced(values, axis=-1)
+        return np.expand_dims(result, axes) if keepdims else result
     raise ValueError("Invalid norm order for matrices.")
 
 

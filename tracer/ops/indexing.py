@@ -56,6 +56,18 @@ GATHER: Op = declare(
 )
 
 
+FLAT_NONZERO: Op = declare(
+    Op(
+        "flat_nonzero",
+        "call",
+        lambda types, size: ArrayType(_INT64, (size,)),
+        lambda x, size: np.flatnonzero(x)[:size].astype(np.int64),
+        zero_derivative=True,
+        doc="The positions of the elements of a vector that are not zero, of which there are `size`.",
+    )
+)
+
+
 def _scatter_dtypes(operands: tuple[Any, ...]) -> tuple[Any, ...]:
     return operands[0], operands[0], *(_INT64,) * (len(operands) - 2)
 
