@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
 from tracer import derivatives, errors
@@ -14,9 +15,13 @@ from tracer.graph.graph import toposort
 from tracer.graph.node import INPUT, Node
 from tracer.optim import UpdateRule
 from tracer.pipeline import Finish
+from tracer.symbolic import gradient as symbolic_gradient
 from tracer.tracing.capture import label_of
 from tracer.tracing.proxy import Proxy
+from tracer.tracing.recording import Apply
+from tracer.tracing.replay import is_computing
 from tracer.tracing.shared import Shared, owner
+from tracer.tracing.symbolic import Symbolic
 from tracer.tree import flatten
 from tracer.types import is_inexact
 
@@ -137,32 +142,39 @@ def _reached_parameters(cost: Node) -> list[Shared]:
 
 
 def grad(
-    target: Any,
+    cost: Any,
     wrt: Any = None,
+    consider_constant: Iterable[Any] | None = None,
+    disconnected_inputs: str = "raise",
+    add_names: bool = True,
+    known_grads: Mapping[Any, Any] | None = None,
+    return_disconnected: str = "zero",
+    null_gradients: str = "raise",
     *,
     argnums: int | Sequence[int] = 0,
     has_aux: bool = False,
-    disconnected_inputs: str = "raise",
 ) -> Any:
-    """The gradient of a function, or of a traced cost with respect to traced values.
+    """The gradient of a function, or of a traced or symbolic cost with respect to values it is computed from.
 
     Parameters
     ----------
-    target : callable or traced scalar
-        A NumPy function that returns a scalar; or, inside a trace, the cost itself.
-    wrt : int, sequence of int, traced value, or list or tuple of traced values
+    cost : callable, traced scalar or symbolic scalar
+        A NumPy function that returns a scalar; inside a trace, the cost itself; or a symbolic expression.
+    wrt : int, sequence of int, value, or list or tuple of values
         For a function the same as `argnums`; for a cost, the values to differentiate with respect to: arguments,
         intermediate values or shared variables. An integer value gets the gradient of its float counterpart.
+    disconnected_inputs : {"raise", "warn", "ignore"}
+        What to do if the cost does not depend on a `wrt` value; with the latter two it gets zeros.
+    consider_constant, add_names, known_grads, return_disconnected, null_gradients
+        For symbolic costs: see `tracer.gradient.grad`.
     argnums : int or sequence of int
         The positional arguments of the function to differentiate with respect to; each may be a nest.
     has_aux : bool
         The function returns (cost, auxiliary); the gradient comes back with the auxiliary.
-    disconnected_inputs : {"raise", "warn", "ignore"}
-        What to do if the cost does not depend on a `wrt` value; with the latter two it gets zeros.
 
     Returns
     -------
-    callable or traced values
+    callable or values
         A function (*args) -> gradient; or gradients in the structure of `wrt`, of the shapes and dtypes of its values.
 
     Raises
@@ -183,16 +195,24 @@ def grad(
     >>> slope(np.float64(2.0))
     np.float64(12.0)
     """
-    if isinstance(target, Proxy):
+    if isinstance(cost, Symbolic | Proxy) or cost is None:
         if wrt is None:
             raise TypeError("grad(cost, wrt) needs the values to differentiate with respect to")
-        return derivatives.grad_of_value(target, wrt, disconnected_inputs)
-    if not callable(target):
-        raise TypeError(errors.message(errors.GRAD_TARGET, type=type(target).__name__))
-    return derivatives.grad_of_function(target, argnums if wrt is None else wrt, has_aux)
+        if isinstance(cost, Proxy) and not isinstance(cost, Shared):
+            return derivatives.grad_of_value(cost, wrt, disconnected_inputs)
+        options = (add_names, known_grads, return_disconnected, null_gradients)
+        return symbolic_gradient.grad(cost, wrt, consider_constant, disconnected_inputs, *options)
+    if not callable(cost):
+        raise TypeError(errors.message(errors.GRAD_TARGET, type=type(cost).__name__))
+    return derivatives.grad_of_function(cost, argnums if wrt is None else wrt, has_aux)
 
 
 # --- looking inside ----------------------------------------------------------------------------------------------
+
+
+def _is_symbolic(value: Any) -> bool:
+    """Whether a value is a symbolic expression, or a function compiled of some."""
+    return (isinstance(value, Symbolic) and not is_computing()) or hasattr(value, "maker")
 
 
 def _nodes_of(value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Node]:
@@ -207,8 +227,15 @@ def _nodes_of(value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list
     return [leaf.__tracer_node__ for leaf in leaves]
 
 
+def _printing() -> Any:
+    """The module that shows symbolic expressions; imported when it is needed."""
+    return import_module("tracer.printing")
+
+
 def pp(value: Any, *args: Any, **kwargs: Any) -> str:
-    """Return the one-line infix text of a traced value, or of a function at these arguments.
+    """Return the one-line infix text of a traced value, a symbolic expression, or a function at these arguments.
+
+    See `tracer.printing.pp` for symbolic expressions.
 
     Examples
     --------
@@ -216,14 +243,19 @@ def pp(value: Any, *args: Any, **kwargs: Any) -> str:
     >>> tracer.pp(lambda x, y: (x + y) * np.exp(-x), np.float64(1), np.float64(2))
     '(x + y) * exp(-x)'
     """
+    if _is_symbolic(value):
+        return _printing().pp(value)
     return text.pp(_nodes_of(value, args, kwargs))
 
 
-def debugprint(value: Any, *args: Any, file: Any = None, **kwargs: Any) -> str:
+def debugprint(value: Any, *args: Any, file: Any = None, **kwargs: Any) -> Any:
     """Return (and print to `file`, if given) the tree of a traced value, or of a function at these arguments.
 
-    Shared parts are shown once, with marks; every line has the type and the user's source line.
+    Shared parts are shown once, with marks; every line has the type and the user's source line. For symbolic
+    expressions and their functions see `tracer.printing.debugprint`, which prints.
     """
+    if _is_symbolic(value) or isinstance(value, Apply) or (isinstance(value, list) and any(map(_is_symbolic, value))):
+        return _printing().debugprint(value, *args, file=file, **kwargs)
     return text.debugprint(_nodes_of(value, args, kwargs), file=file)
 
 
@@ -239,4 +271,7 @@ def draw(value: Any, file: str | os.PathLike[str], *args: Any, **kwargs: Any) ->
     ValueError
         If the file's ending is unknown, or the graph is too large to draw without Graphviz.
     """
-    drawing.draw(_nodes_of(value, args, kwargs), os.fspath(file))
+    if _is_symbolic(value):
+        _printing().pydotprint(value, file, *args, print_output_file=False, **kwargs)
+    else:
+        drawing.draw(_nodes_of(value, args, kwargs), os.fspath(file))

@@ -12,11 +12,21 @@ import numpy as np
 
 from tracer import errors
 from tracer.config import config
-from tracer.pipeline import Finish, Plan, as_input, entry_of, explain, trace_function, without_collector
+from tracer.pipeline import (
+    Finish,
+    Plan,
+    as_input,
+    entry_of,
+    explain,
+    setting_guards,
+    trace_function,
+    without_collector,
+)
 from tracer.run.cpu import Dispatcher
 from tracer.tracing import trace
 from tracer.tracing.capture import label_of
-from tracer.tracing.proxy import Proxy, has_proxy
+from tracer.tracing.proxy import Proxy
+from tracer.tracing.symbolic import Symbolic
 from tracer.tree import Structure, flatten, leaf_paths, rebuild
 
 log = logging.getLogger("tracer")
@@ -66,7 +76,8 @@ class Leaves(NamedTuple):
 class Compiled(Dispatcher):
     """A function that compiles itself for each signature of its arguments, and then runs as native code.
 
-    Made by `tracer.compile`. Calling it while another function is traced makes it part of that trace.
+    Made by `tracer.compile`. Calling it while another function is traced makes it part of that trace, and calling it
+    on symbolic variables makes an expression of them.
     """
 
     def __new__(cls, *_: Any, **__: Any) -> Compiled:
@@ -127,7 +138,8 @@ class Compiled(Dispatcher):
     # --- calls ---------------------------------------------------------------------------------------------------
 
     def _slow_call(self, *args: Any, **kwargs: Any) -> Any:
-        if trace.current() is not None or has_proxy(flatten((args, kwargs))[0]):
+        given = flatten((args, kwargs))[0]
+        if trace.current() is not None or any(isinstance(item, Proxy | Symbolic) for item in given):
             return self.inline(*args, **kwargs)
         leaves = self._flatten(args, kwargs)
         plan = self._find(leaves) or self._compile(leaves, kwargs)
@@ -265,19 +277,12 @@ class Compiled(Dispatcher):
             entries[split:],
             [(item.cell, first + number) for number, item in enumerate(traced.updated)],
             [(place, first + len(traced.updated) + number) for number, place in enumerate(traced.written)],
-            [*_setting_guards(), *(tuple(guard[:4]) for guard in traced.guards)],
+            [*setting_guards(), *(tuple(guard[:4]) for guard in traced.guards)],
             _output_tree(plan),
             None,
             explain,
             plan,
         )
-
-
-def _setting_guards() -> list[tuple[str, Any, str, Any]]:
-    """Guards on the settings that a plan was made under, and on no trace being on: then a call is traced, not run."""
-    settings = vars(config)
-    guards = [("dict", settings, name, settings[name]) for name in ("check_nan", "backend")]
-    return [*guards, ("dict", trace.RUNNING, "traces", 0)]
 
 
 _MANY_TRACES = (8, 32, 128, 512)

@@ -2,14 +2,135 @@
 
 from __future__ import annotations
 
+import difflib
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ContextDecorator, contextmanager
+from typing import Any, NamedTuple
 
 
-class Config:
+class Flag(NamedTuple):
+    """What a setting may be.
+
+    Attributes
+    ----------
+    default : bool, int, float or str
+        Its value if nothing sets it. Texts of the environment are read as its type.
+    choices : tuple of str
+        The values that a text may have; any if there are none.
+    """
+
+    default: Any
+    choices: tuple[str, ...] = ()
+
+
+_HAS_AFFINITY = hasattr(os, "sched_getaffinity")
+_CPUS = len(os.sched_getaffinity(0)) if _HAS_AFFINITY else (os.cpu_count() or 1)
+_MODES = ("FAST_RUN", "FAST_COMPILE", "Mode", "DebugMode", "DEBUG_MODE", "NanGuardMode", "MonitorMode")
+
+FLAGS: dict[str, Flag] = {
+    "threads": Flag(_CPUS),
+    "check_nan": Flag(False),
+    "backend": Flag("cpu", ("cpu", "reference")),
+    "verify": Flag(False),
+    "floatX": Flag("float64", ("float64", "float32")),
+    # functions of symbolic variables
+    "mode": Flag("Mode", _MODES),
+    "optimizer": Flag("fast_run", ("fast_run", "fast_compile", "None", "merge", "o1", "o2", "o3", "o4", "unsafe")),
+    "linker": Flag("native", ("native", "cvm", "c", "c|py", "vm", "py", "cvm_nogc", "vm_nogc", "c|py_nogc")),
+    "optimizer_including": Flag(""),
+    "optimizer_excluding": Flag(""),
+    "optimizer_requiring": Flag(""),
+    "on_unused_input": Flag("raise", ("raise", "warn", "ignore")),
+    "exception_verbosity": Flag("low", ("low", "high")),
+    "profile": Flag(False),
+    "profile_memory": Flag(False),
+    "unpickle_function": Flag(True),
+    # variables of symbolic expressions
+    "warn_float64": Flag("ignore", ("ignore", "warn", "raise", "pdb")),
+    "compute_test_value": Flag("off", ("off", "ignore", "warn", "raise", "pdb")),
+    "print_test_value": Flag(False),
+    # modes
+    "NanGuardMode.nan_is_error": Flag(True),
+    "NanGuardMode.inf_is_error": Flag(True),
+    "NanGuardMode.big_is_error": Flag(True),
+    "DebugMode.check_finite": Flag(True),
+    # profiles
+    "profiling.n_apply": Flag(20),
+    "profiling.n_ops": Flag(20),
+    "profiling.destination": Flag("stderr"),
+    # Accepted so that programs and environments keep working; nothing here depends on them.
+    "device": Flag("cpu", ("cpu",)),
+    "cast_policy": Flag("custom", ("custom", "numpy+floatX")),
+    "int_division": Flag("int", ("int", "raise", "floatX")),
+    "profile_optimizer": Flag(False),
+    "profiling.ignore_first_call": Flag(False),
+    "profiling.min_memory_size": Flag(1024),
+    "reoptimize_unpickled_function": Flag(False),
+    "allow_gc": Flag(True),
+    "openmp": Flag(False),
+    "openmp_elemwise_minsize": Flag(200000),
+    "base_compiledir": Flag(""),
+    "compiledir": Flag(""),
+    "cxx": Flag(""),
+    "nocleanup": Flag(False),
+    "deterministic": Flag("default", ("default", "more")),
+    "on_opt_error": Flag("raise", ("warn", "raise", "ignore", "pdb")),
+    "on_shape_error": Flag("raise", ("warn", "raise")),
+    "optimizer_verbose": Flag(False),
+    "compute_test_value_opt": Flag("off", ("off", "ignore", "warn", "raise", "pdb")),
+    "print_active_device": Flag(False),
+    "pickle_test_value": Flag(True),
+    "gcc.cxxflags": Flag(""),
+    "blas.ldflags": Flag(""),
+    "lib.amdlibm": Flag(False),
+    "lib.cnmem": Flag(0.0),
+    "gpuarray.preallocate": Flag(0.0),
+    "dnn.enabled": Flag("False", ("auto", "True", "False", "no_check")),
+    "scan.allow_gc": Flag(False),
+    "scan.allow_output_prealloc": Flag(True),
+    "traceback.limit": Flag(8),
+    "numpy.seterr_all": Flag("ignore", ("ignore", "warn", "raise", "call", "print", "log", "None")),
+    "unittests.rseed": Flag("666"),
+}
+"""Every setting by name; a dot leads to a group of settings."""
+
+
+class _Settings:
+    """Settings as attributes; those of a group are one level deeper, `config.profiling.n_ops`."""
+
+    def __init__(self, group: str = "") -> None:
+        self._group = group
+        self._listeners: dict[str, list[Callable[[Any], None]]] = {}
+        for name, flag in FLAGS.items():
+            first, _, rest = name.removeprefix(group).partition(".")
+            if name.startswith(group) and not rest:
+                self.__dict__[first] = flag.default
+            elif not group:
+                self.__dict__.setdefault(first, None)
+        for name in [name for name, value in self.__dict__.items() if value is None]:
+            self.__dict__[name] = _Settings(name + ".")
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(_unknown(self._group + name), name=name, obj=self)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name.startswith("_"):
+            self.__dict__[name] = value
+            return
+        flag = FLAGS.get(self._group + name)
+        if flag is None:
+            raise AttributeError(_unknown(self._group + name), name=name, obj=self)
+        self.__dict__[name] = _checked(self._group + name, flag, value)
+        for listener in self._listeners.get(name, ()):
+            listener(self.__dict__[name])
+
+
+class Config(_Settings):
     """Process-wide settings.
+
+    The environment variable ``TRACER_FLAGS`` sets any of them, e.g. ``TRACER_FLAGS="floatX=float32,profile=True"``;
+    some have a variable of their own. Groups of settings have dotted names, such as ``profiling.n_ops``.
 
     Attributes
     ----------
@@ -22,6 +143,24 @@ class Config:
         Default executor of compiled functions: "cpu" or "reference" (environment: ``TRACER_BACKEND``).
     verify : bool
         Verify the graph after every pass (environment: ``TRACER_VERIFY=1``; the tests set it).
+    floatX : str
+        dtype of symbolic variables that name none: "float64" or "float32".
+    mode, optimizer, linker : str
+        How functions of symbolic variables are compiled and run, if they do not say: "FAST_RUN", "FAST_COMPILE",
+        "DebugMode", "NanGuardMode", or "Mode" for these rewrites ("fast_run", "fast_compile", ...) and this executor
+        ("py" for NumPy, any other for the kernels).
+    on_unused_input : str
+        What `function` does about an input that is not used: "raise", "warn" or "ignore".
+    exception_verbosity : str
+        "high": errors of symbolic functions also show the types, shapes and values of arguments.
+    profile, profile_memory : bool
+        Whether functions keep a profile, and whether it is printed at exit.
+    compute_test_value : str
+        "warn" or "raise": compute expressions while they are built, from the `tag.test_value` of their inputs.
+    warn_float64 : str
+        What to do about a symbolic variable of dtype float64.
+    unpickle_function : bool
+        Whether unpickling gives functions; None in their place if not. They are compiled when they are called.
 
     Examples
     --------
@@ -31,32 +170,41 @@ class Config:
     True
     """
 
-    _choices: ClassVar[dict[str, tuple[str, ...]]] = {"backend": ("cpu", "reference")}
-
     def __init__(self) -> None:
-        self._listeners: dict[str, list[Callable[[Any], None]]] = {}
-        self.threads: int = _environment_int("TRACER_THREADS", len(os.sched_getaffinity(0)) if _HAS_AFFINITY else 1)
-        self.check_nan: bool = os.environ.get("TRACER_CHECK_NAN", "0") == "1"
-        self.backend: str = os.environ.get("TRACER_BACKEND", "cpu")
-        self.verify: bool = os.environ.get("TRACER_VERIFY", "0") == "1"
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if "verify" in self.__dict__ and name not in self.__dict__:
-            known = ", ".join(sorted(key for key in self.__dict__ if not key.startswith("_")))
-            raise AttributeError(f"tracer.config has no setting {name!r}; the settings are: {known}")
-        if name in self._choices and value not in self._choices[name]:
-            raise ValueError(f"tracer.config.{name} must be one of {self._choices[name]}, not {value!r}")
-        if name == "threads" and (not isinstance(value, int) or value < 1):
-            raise ValueError(f"tracer.config.threads must be a positive int, not {value!r}")
-        self.__dict__[name] = value
-        if not name.startswith("_"):
-            for listener in self._listeners.get(name, ()):
-                listener(value)
+        super().__init__()
+        for name in ("threads", "check_nan", "backend", "verify"):
+            text = os.environ.get(f"TRACER_{name.upper()}")
+            if text is not None:
+                self.set(name, _read(f"environment variable TRACER_{name.upper()}", FLAGS[name], text))
+        for item in os.environ.get("TRACER_FLAGS", "").split(","):
+            name, equals, text = item.partition("=")
+            if item.strip():
+                if not equals:
+                    raise ValueError(f"TRACER_FLAGS must be name=value pairs with commas between, not {item!r}")
+                self.set(name.strip(), text.strip())
 
     def listen(self, name: str, listener: Callable[[Any], None]) -> None:
         """Call a function with the value of a setting, now and whenever it changes."""
         self._listeners.setdefault(name, []).append(listener)
         listener(getattr(self, name))
+
+    def get(self, name: str) -> Any:
+        """The value of a setting by its full name. Raises AttributeError for an unknown one."""
+        value: Any = self
+        for part in name.split("."):
+            value = getattr(value, part)
+        return value
+
+    def set(self, name: str, value: Any) -> None:
+        """Change a setting by its full name; a text is read as what the setting is.
+
+        Raises AttributeError for an unknown setting and ValueError for a bad value.
+        """
+        flag = FLAGS.get(name)
+        if flag is not None and isinstance(value, str):
+            value = _read(f"tracer.config.{name}", flag, value)
+        group, _, last = name.rpartition(".")
+        setattr(self.get(group) if group and group in self.__dict__ else self, last if flag else name, value)
 
     @contextmanager
     def changed(self, **settings: Any) -> Iterator[Config]:
@@ -64,26 +212,89 @@ class Config:
 
         Raises AttributeError for an unknown setting and ValueError for a bad value.
         """
-        before = {name: getattr(self, name) for name in settings if hasattr(self, name)}
-        try:
-            for name, value in settings.items():
-                setattr(self, name, value)
+        with change_flags(settings):
             yield self
-        finally:
-            for name, value in before.items():
-                setattr(self, name, value)
+
+    def change_flags(self, settings: Mapping[str, Any] | Iterable[tuple[str, Any]] = (), **more: Any) -> change_flags:
+        """Change settings for the length of a `with` block or of a decorated function, as `tracer.change_flags`."""
+        return change_flags(settings, **more)
+
+    def __str__(self) -> str:
+        return "\n".join(f"{name} = {self.get(name)!r}" for name in FLAGS)
 
 
-_HAS_AFFINITY = hasattr(os, "sched_getaffinity")
+class change_flags(ContextDecorator):
+    """Change settings for the length of a `with` block, or while a decorated function runs.
+
+    Parameters
+    ----------
+    settings : mapping or pairs
+        Full name -> value; names without a dot may also be passed as keywords.
+
+    Examples
+    --------
+    >>> import tracer as theano, tracer.tensor as T
+    >>> with theano.change_flags(floatX="float32"):
+    ...     T.vector("x").dtype
+    'float32'
+    """
+
+    def __init__(self, settings: Mapping[str, Any] | Iterable[tuple[str, Any]] = (), **more: Any) -> None:
+        self._settings = {**dict(settings), **more}
+        self._before: list[dict[str, Any]] = []
+
+    def __enter__(self) -> Config:
+        self._before.append({name: config.get(name) for name in self._settings})
+        try:
+            for name, value in self._settings.items():
+                config.set(name, value)
+        except (AttributeError, ValueError):
+            self.__exit__()
+            raise
+        return config
+
+    def __exit__(self, *_: object) -> None:
+        for name, value in self._before.pop().items():
+            config.set(name, value)
 
 
-def _environment_int(name: str, default: int) -> int:
-    text = os.environ.get(name)
-    if text is None:
-        return default if _HAS_AFFINITY else (os.cpu_count() or 1)
-    if not text.isdigit() or int(text) < 1:
-        raise ValueError(f"environment variable {name} must be a positive int, not {text!r}")
-    return int(text)
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(name, FLAGS, n=4, cutoff=0.5)
+    known = (
+        f"the settings with similar names are: {', '.join(near)}" if near else f"the settings are: {', '.join(FLAGS)}"
+    )
+    return f"tracer.config has no setting {name!r}; {known}"
+
+
+def _checked(name: str, flag: Flag, value: Any) -> Any:
+    if isinstance(flag.default, bool):
+        good = isinstance(value, bool)
+        wanted = "True or False"
+    elif isinstance(flag.default, int):
+        good = isinstance(value, int) and value >= 1
+        wanted = "a positive int"
+    elif isinstance(flag.default, float):
+        good = isinstance(value, int | float)
+        wanted = "a number"
+    else:
+        value = str(value)
+        good = not flag.choices or value in flag.choices
+        wanted = f"one of {flag.choices}"
+    if not good:
+        raise ValueError(f"tracer.config.{name} must be {wanted}, not {value!r}")
+    return value
+
+
+def _read(name: str, flag: Flag, text: str) -> Any:
+    """The value that a text of the environment stands for. Raises ValueError."""
+    kind = type(flag.default)
+    try:
+        if kind is bool:
+            return {"1": True, "true": True, "0": False, "false": False}[text.lower()]
+        return kind(text)
+    except (KeyError, ValueError):
+        wanted = {bool: "True or False", int: "a positive int", float: "a number"}[kind]
+        raise ValueError(f"{name} must be {wanted}, not {text!r}") from None
 
 
 config = Config()

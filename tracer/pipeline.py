@@ -16,7 +16,7 @@ from tracer.graph.graph import Graph, substitute, toposort
 from tracer.graph.node import INPUT, Node, input_node
 from tracer.rewrite.passes import optimise
 from tracer.run import backend
-from tracer.tracing import capture, trace
+from tracer.tracing import capture, stand_ins, trace
 from tracer.tracing.proxy import Proxy
 from tracer.tracing.shared import Shared, owner
 from tracer.tree import Structure, flatten, unflatten
@@ -115,7 +115,8 @@ def trace_function(
             else:
                 values.append(leaf)
         args, kwargs = unflatten(structure, values)
-        result = _call(function, args, kwargs, active)
+        with stand_ins.standing_in(surroundings.guards) as stand_in:
+            result = _call(stand_in(function), args, kwargs, active)
         if finish is not None:
             finish(result, active)
         return _collect(name, active, arguments, result, surroundings.held_guards(active))
@@ -245,7 +246,7 @@ class Plan:
         self.check(inputs, outputs)
         count = traced.result_count
         for variable, value in zip(traced.updated, outputs[count:], strict=False):
-            variable.cell[0] = value
+            variable.store(value)
         for position, value in zip(traced.written, outputs[count + len(traced.updated) :], strict=True):
             np.copyto(originals[position], value)
         return self.assemble(originals, outputs)
@@ -311,3 +312,10 @@ def as_input(value: Any, name: str) -> np.ndarray[Any, Any]:
     if not array.flags.aligned or any(stride % array.itemsize for stride in array.strides):
         array = array.copy(order="C")
     return array
+
+
+def setting_guards() -> list[tuple[str, Any, str, Any]]:
+    """Guards on the settings that a plan was made under, and on no trace being on: then a call is traced, not run."""
+    settings = vars(config)
+    guards = [("dict", settings, name, settings[name]) for name in ("check_nan", "backend")]
+    return [*guards, ("dict", trace.RUNNING, "traces", 0)]

@@ -1,0 +1,1 @@
+"""Programs of symbolic variables: functions, derivatives, modes, texts and pictures of them."""

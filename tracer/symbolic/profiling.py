@@ -1,0 +1,304 @@
+"""Profiles: where the time of compiled functions goes, by operation, by instruction and by line of the user's code."""
+
+from __future__ import annotations
+
+import atexit
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+
+from tracer.config import config
+from tracer.graph.graph import Graph
+from tracer.lower.build import Layout
+from tracer.run import backend
+
+Array = np.ndarray[Any, Any]
+
+
+class Cost(NamedTuple):
+    """What something has cost so far.
+
+    Attributes
+    ----------
+    calls : int
+    nanoseconds : float
+    """
+
+    calls: int = 0
+    nanoseconds: float = 0.0
+
+    def plus(self, calls: int, nanoseconds: float) -> Cost:
+        """With more calls and time."""
+        return Cost(self.calls + calls, self.nanoseconds + nanoseconds)
+
+
+class Instruction(NamedTuple):
+    """One instruction of a program, for a profile.
+
+    Attributes
+    ----------
+    function : str
+        The function's name.
+    number : int
+        Its place in the program.
+    kind : str
+        What the kernels call it: loop, matmul, gather, ...
+    op : str
+        The operations that it does.
+    type : str
+        The type of its result.
+    lines : tuple of str
+        The user's lines that asked for its operations, one for each.
+    """
+
+    function: str
+    number: int
+    kind: str
+    op: str
+    type: str
+    lines: tuple[str, ...]
+
+
+class ProfileStats:
+    """Counts of calls and times of one or several functions. See `function(..., profile=True)`.
+
+    Parameters
+    ----------
+    message : str, optional
+        The heading of its summary.
+    atexit_print : bool
+        Whether the summary is printed when Python ends, if it has not been printed until then.
+
+    Attributes
+    ----------
+    fct_callcount : int
+        Calls.
+    fct_call_time : float
+        Seconds that they took.
+    compile_time : float
+        Seconds that compiling took.
+    instructions : dict
+        Instruction -> its Cost.
+
+    Examples
+    --------
+    >>> import tracer as theano, tracer.tensor as T
+    >>> x = T.dvector("x")
+    >>> f = theano.function([x], T.exp(x).sum(), profile=theano.ProfileStats("example", atexit_print=False))
+    >>> f([1.0, 2.0]).shape, f.profile.fct_callcount
+    ((), 1)
+    """
+
+    def __init__(self, message: str | None = None, atexit_print: bool = True, **_: Any) -> None:
+        self.message = message
+        self.fct_callcount = 0
+        self.fct_call_time = 0.0
+        self.compile_time = 0.0
+        self.compile_count = 0
+        self.instructions: dict[Instruction, Cost] = {}
+        self.memory: dict[str, tuple[int, int, int]] = {}
+        self._is_printed = not atexit_print
+        _all.append(self)
+
+    # --- what is counted -----------------------------------------------------------------------------------------
+
+    def count_call(self, seconds: float) -> None:
+        """Count one call."""
+        self.fct_callcount += 1
+        self.fct_call_time += seconds
+
+    def count_compilation(self, seconds: float) -> None:
+        """Count one compilation."""
+        self.compile_count += 1
+        self.compile_time += seconds
+
+    def count_instructions(self, instructions: Iterable[Instruction], nanoseconds: Iterable[float]) -> None:
+        """Count one run of a program."""
+        costs = self.instructions
+        for item, spent in zip(instructions, nanoseconds, strict=True):
+            costs[item] = costs.get(item, Cost()).plus(1, spent)
+
+    # --- summaries -----------------------------------------------------------------------------------------------
+
+    def by(self, key: Callable[[Instruction], str]) -> dict[str, Cost]:
+        """Costs of instructions added up by a key, most expensive first."""
+        found: dict[str, Cost] = {}
+        for item, cost in self.instructions.items():
+            found[key(item)] = found.get(key(item), Cost()).plus(*cost)
+        return dict(sorted(found.items(), key=lambda item: -item[1].nanoseconds))
+
+    @property
+    def by_op(self) -> dict[str, Cost]:
+        """Costs by operations."""
+        return self.by(lambda item: item.op)
+
+    @property
+    def by_line(self) -> dict[str, Cost]:
+        """Costs by user line; an instruction of several lines counts for each by its share of the operations."""
+        found: dict[str, Cost] = {}
+        for item, cost in self.instructions.items():
+            for line in dict.fromkeys(item.lines):
+                share = cost.nanoseconds * item.lines.count(line) / len(item.lines)
+                found[line] = found.get(line, Cost()).plus(cost.calls, share)
+        return dict(sorted(found.items(), key=lambda item: -item[1].nanoseconds))
+
+    def summary(
+        self, file: IO[str] | None = None, n_ops_to_print: int | None = None, n_apply_to_print: int | None = None
+    ) -> None:
+        """Print tables of where the time went.
+
+        Parameters
+        ----------
+        file : file, optional
+            Where to; what `config.profiling.destination` names if None.
+        n_ops_to_print, n_apply_to_print : int, optional
+            The length of the tables; `config.profiling.n_ops` and `n_apply` if None.
+        """
+        self._is_printed = True
+        ops = n_ops_to_print or config.profiling.n_ops
+        applies = n_apply_to_print or config.profiling.n_apply
+        text = self.text(ops, applies)
+        if file is not None:
+            print(text, file=file)
+        elif config.profiling.destination in ("stderr", "stdout"):
+            print(text, file=getattr(sys, config.profiling.destination))
+        else:
+            with open(config.profiling.destination, "a", encoding="utf-8") as opened:
+                print(text, file=opened)
+
+    def text(self, ops: int = 20, applies: int = 20) -> str:
+        """The text of the summary."""
+        inside = sum(cost.nanoseconds for cost in self.instructions.values())
+        share = 100 * inside / (self.fct_call_time * 1e9) if self.fct_call_time else 0.0
+        parts = [
+            "Function profiling\n==================",
+            f"  Message: {self.message or ''}",
+            f"  Time in {self.fct_callcount} calls to Function.__call__: {self.fct_call_time:.6e}s",
+            f"  Time in the instructions: {inside / 1e9:.6e}s ({share:.3f}%)",
+            f"  Total compile time: {self.compile_time:.6e}s in {self.compile_count} compilations",
+            "",
+            _table("Ops", "op", self.by_op, ops),
+            _table("Instructions", "instruction", self.by(_describe), applies),
+            _table("Lines", "line", self.by_line, applies),
+        ]
+        if config.profile_memory:
+            parts.append(self._memory_text())
+        return "\n".join(parts)
+
+    def _memory_text(self) -> str:
+        rows = ["Memory\n------", f"  {'arguments':>12} {'results':>12} {'temporaries':>12}  program"]
+        for name, sizes in self.memory.items():
+            rows.append("  " + " ".join(f"{size / 1024:>9.1f}KiB" for size in sizes) + f"  {name}")
+        return "\n".join([*rows, ""])
+
+    def __str__(self) -> str:
+        return self.text()
+
+
+_all: list[ProfileStats] = []
+
+
+@atexit.register
+def print_unprinted() -> None:
+    """Print the summaries of the profiles that were used but not printed."""
+    for stats in _all:
+        if stats.fct_callcount and not stats._is_printed:
+            stats.summary()
+
+
+def _describe(item: Instruction) -> str:
+    return f"{item.number:>3} {item.kind:<10} {item.type:<20} {item.op}   {item.lines[0] if item.lines else ''}"
+
+
+def _table(title: str, label: str, costs: dict[str, Cost], length: int) -> str:
+    total = sum(cost.nanoseconds for cost in costs.values()) or 1.0
+    rows = [
+        f"{title}\n{'-' * len(title)}",
+        f"  {'time':>8} {'sum':>7} {'total':>11} {'per call':>11} {'calls':>8}  {label}",
+    ]
+    so_far = 0.0
+    for name, cost in list(costs.items())[:length]:
+        so_far += cost.nanoseconds
+        each = cost.nanoseconds / max(cost.calls, 1)
+        rows.append(
+            f"  {100 * cost.nanoseconds / total:>7.1f}% {100 * so_far / total:>6.1f}% {cost.nanoseconds / 1e9:>10.3e}s "
+            f"{each / 1e9:>10.3e}s {cost.calls:>8}  {name}"
+        )
+    if len(costs) > length:
+        rest = total - so_far
+        rows.append(f"  ... and {len(costs) - length} more, {100 * rest / total:.1f}% of the time")
+    return "\n".join([*rows, ""])
+
+
+# --- counting ----------------------------------------------------------------------------------------------------
+
+
+class Profiled:
+    """Makes the programs of a mode such that their runs are counted."""
+
+    def __init__(self, mode: Any, stats: ProfileStats) -> None:
+        self.mode, self.stats = mode, stats
+
+    def compile(self, graph: Graph, layouts: Sequence[Layout], name: str) -> tuple[Graph, backend.Executable]:
+        """As of `Mode`."""
+        start = time.perf_counter()
+        graph, executable = self.mode.compile(graph, layouts, name)
+        self.stats.count_compilation(time.perf_counter() - start)
+        return graph, _Counted(executable, self.stats, name)
+
+
+class _Counted:
+    """A program that counts its runs. It hides its native part, so that no call passes it by."""
+
+    native = None
+
+    def __init__(self, executable: Any, stats: ProfileStats, name: str) -> None:
+        self.executable, self.stats = executable, stats
+        self.instructions: list[Instruction] = []
+        if executable.native is not None:
+            program = executable.program
+            self.instructions = [
+                _instruction(name, number, item, nodes)
+                for number, (item, nodes) in enumerate(zip(program.instructions, program.nodes, strict=True))
+            ]
+            stats.memory[f"{name} #{stats.compile_count}"] = _memory(program)
+
+    def run(self, arrays: Sequence[Array], /) -> list[Array]:
+        """Run, and count."""
+        if self.executable.native is None:
+            outputs: list[Array] = self.executable.run(arrays)
+        else:
+            outputs, times = self.executable.native.run_timed(arrays)
+            self.stats.count_instructions(self.instructions, times)
+        return outputs
+
+
+def _instruction(function: str, number: int, item: Any, nodes: Sequence[Any]) -> Instruction:
+    names = list(dict.fromkeys(node.op.name for node in nodes))
+    op = names[0] if len(names) == 1 else f"fused({', '.join(names)})"
+    lines = tuple(f"{node.line.file}:{node.line.number}" if node.line else "?" for node in nodes)
+    kind = nodes[-1].types[0] if nodes else ""
+    return Instruction(function, number, item.opcode, op if nodes else item.opcode, str(kind), lines)
+
+
+def _memory(program: Any) -> tuple[int, int, int]:
+    """Bytes of the arguments, results and temporaries of a program."""
+    sizes = {"argument": 0, "output": 0}
+    for buffer in program.buffers:
+        if buffer.kind in sizes:
+            sizes[buffer.kind] += int(np.prod(buffer.shape, dtype=np.int64)) * np.dtype(buffer.dtype).itemsize
+    return sizes["argument"], sizes["output"], int(program.arena)
+
+
+def profile_of(profile: Any, name: str) -> ProfileStats | None:
+    """The counts that the argument `profile` of a function asks for."""
+    if profile is None:
+        profile = config.profile
+    if isinstance(profile, ProfileStats):
+        return profile
+    if not profile:
+        return None
+    return ProfileStats(profile if isinstance(profile, str) else name)
