@@ -70,3 +70,8 @@ def test_demo_digits(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None
     assert number(r"tracer ([0-9]+) µs", text) > 0 and "with the same numbers" in text
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert np.unique(np.frombuffer(picture.read_bytes(), np.uint8)).size > 100
+
+
+def test_recurrent_network_by_scan(capsys: pytest.CaptureFixture[str]) -> None:
+    text = run(capsys, "04_recurrent_network_by_scan.py", "300")
+    assert number(r"new sequences: ([0-9.]+)", text) < number(r"mean alone: ([0-9.]+)", text) / 5

@@ -8,7 +8,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# A module imports only from its own floor and the floors above it in this list.
+# A module imports only from its own floor and the floors above it in this list. What is not in it is the surface,
+# which may import all of them.
 FLOORS = (
     ("errors", "config", "types", "tree"),
     ("graph",),
@@ -18,19 +19,6 @@ FLOORS = (
     ("rewrite",),
     ("lower",),
     ("run",),
-    (
-        "pipeline",
-        "compiled",
-        "checking",
-        "derivatives",
-        "api",
-        "function",
-        "tensor",
-        "optim",
-        "random",
-        "testing",
-        "__init__",
-    ),
 )
 FILE_LINES = 600
 FUNCTION_LINES = 60  # without its docstring
@@ -95,9 +83,7 @@ GRAPH = {name: dependencies(path) for name, path in MODULES.items()}
 def floor(module: str) -> int:
     """Number of the floor that a module stands on; 0 is the ground."""
     top = module.split(".")[1] if "." in module else "__init__"
-    numbers = [number for number, names in enumerate(FLOORS) if top in names]
-    assert numbers, f"{module} has no floor: add {top!r} to FLOORS in tests/test_layers.py"
-    return numbers[0]
+    return next((number for number, names in enumerate(FLOORS) if top in names), len(FLOORS))
 
 
 def find_cycle(graph: dict[str, dict[str, int]]) -> list[str]:

@@ -21,7 +21,7 @@ class Line(NamedTuple):
         return f"{self.file}:{self.number} in {self.function}"
 
 
-_OWN_FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_OWN_FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _FOREIGN = tuple(
     os.path.dirname(os.path.abspath(module.__file__)) + os.sep
     for module in (sys.modules.get("numpy"), sys.modules.get("functools"))
@@ -101,6 +101,10 @@ class NotDifferentiableError(TracerError, TypeError):
 
 class DisconnectedInputError(TracerError, ValueError):
     """The gradient with respect to a value on which the cost does not depend."""
+
+
+class NullTypeGradError(TracerError, TypeError):
+    """The gradient with respect to a value for which it is not defined."""
 
 
 class GraphError(TracerError, AssertionError):
@@ -184,6 +188,11 @@ STATIC_UNHASHABLE = (
     "HINT: pass arrays, numbers, strings, or tuples/lists/dicts/dataclasses of them."
 )
 RECORDING = "while recording {op} of {types}"
+NO_TEST_VALUE = (
+    "{value} has no test value, and config.compute_test_value asks for one.\n"
+    "HINT: x.tag.test_value = numpy.ones((2, 3)), an array of the variable's type."
+)
+REPLAYING = "while computing {op} of {shapes}"
 HINTS_FOR_SHAPES = {
     "elementwise": "shapes must be equal or 1, counted from the last axis; x[:, None] adds an axis of size 1.",
     "matmul": "the last axis of the left must be as long as the second last of the right; x.T or np.reshape may help.",
@@ -262,3 +271,230 @@ NOT_A_GRAPH = (
     "HINT: tracer.pp(f, x) for a function f at an argument x, or tracer.pp(value) in a trace."
 )
 MISMATCH = "mode='check': {what} of {function!r} differ at output {output}: {detail}"
+
+# --- symbolic variables ------------------------------------------------------------------------------------------
+
+WRONG_NDIM = (
+    "wrong number of dimensions: {type} has {expected}, but the value has {found}, with shape {shape}.\n"
+    "HINT: reshape the value, e.g. x[None, :] for a row or x[0] for a scalar, or declare the variable with another "
+    "type, such as T.matrix or T.vector."
+)
+NOT_BROADCASTABLE = (
+    "{type} has size 1 along axis {axis}, but the value has shape {shape}.\n"
+    "HINT: declare the variable as T.matrix instead of T.row or T.col, or pass x[:1]."
+)
+SYMBOLIC_ARGUMENT = (
+    "expected a value for {type}, but {value} is symbolic.\n"
+    "HINT: pass numbers to the compiled function; to compute with another expression use givens=[(old, new)]."
+)
+STRICT_TYPE = (
+    "{type} is strict and takes only arrays of just its dtype, not {kind}.\n"
+    "HINT: pass numpy.asarray(value, dtype=...), or declare the input without strict=True."
+)
+NOT_AN_ARRAY = "{type} cannot hold a {kind}: {value!r}.\nHINT: pass numbers, arrays, or nested lists of numbers."
+PRECISION_LOST = (
+    "{type} cannot hold values of dtype {dtype} without loss of precision.\n"
+    "HINT: cast it, numpy.asarray(value, dtype='{target}'), or compile with function(..., allow_input_downcast=True)."
+)
+NOT_SYMBOLIC = (
+    "a {kind} cannot be part of a symbolic expression: {value!r}.\nHINT: use numbers, arrays and symbolic variables."
+)
+SYMBOLIC_NUMBER = (
+    "{what} needs a number, but {value} is symbolic: it has none until a compiled function is called.\n"
+    "HINT: compute with tensor functions, T.sqrt(x) instead of math.sqrt(x), or get a number with x.eval({{y: 2.0}})."
+)
+SYMBOLIC_TRUTH = (
+    "the truth of {value} is not known before a compiled function is called.\n"
+    "HINT: choose with T.switch(condition, a, b), or ifelse(condition, a, b); combine conditions with T.and_ and T.or_."
+)
+SYMBOLIC_LENGTH = (
+    "the length of {value} is not known before a compiled function is called.\n"
+    "HINT: x.shape[0] is its symbolic length; loop with scan(fn, sequences=x), or use T.sum, T.max."
+)
+SYMBOLIC_ASSIGNMENT = (
+    "{value} is symbolic: elements cannot be assigned.\n"
+    "HINT: y = T.set_subtensor(x[0], value), or T.inc_subtensor(x[0], value) for x[0] += value."
+)
+TRACED_IN_SYMBOLIC = (
+    "{value} belongs to a trace and cannot be mixed with symbolic variables.\n"
+    "HINT: pass it as an argument, or use tracer.shared(...) for values that both see."
+)
+MISSING_SYMBOLIC_INPUT = (
+    "{value} is an input of the expression, but has no value.\n"
+    "HINT: list it among the inputs of the function, function([x, ...], ...), or replace it with givens."
+)
+IN_FUNCTION = "  in the compiled function {function!r}"
+HINT_VERBOSITY = "HINT: tracer.config.exception_verbosity = 'high' shows the arguments of the call."
+
+
+# --- random numbers ----------------------------------------------------------------------------------------------
+
+NOT_A_RANDOM_STATE = (
+    "{name} holds the state of a numpy.random.RandomState, not a {kind}.\n"
+    "HINT: {name}.set_value(numpy.random.RandomState(234)), or set_value(generator.get_state())."
+)
+UNKNOWN_DISTRIBUTION = (
+    "{name!r} is not a distribution that can be drawn from.\nHINT: draws are named as RandomState's methods: {known}."
+)
+RANDOM_SIZE = (
+    "the size {size} has {given} dimensions, but {reason}.\n"
+    "HINT: leave ndim out, or give a size that broadcasts with the parameters, e.g. size=x.shape."
+)
+RANDOM_NDIM = (
+    "how many dimensions a sample of size {size} has is not known.\nHINT: srng.uniform(size, ndim=2), or size=(n, m)."
+)
+MRG_SEED = "MRG_RandomStreams cannot start from {seed}: {reason}.\nHINT: MRG_RandomStreams(12345), or six such numbers."
+MRG_SIZE = (
+    "the size {size} of a random sample has a dimension that is not positive.\n"
+    "HINT: srng.uniform(size=(3, 4)), or a symbolic size such as x.shape."
+)
+MRG_ARGUMENT = "MRG_RandomStreams.{function} {reason}.\nHINT: {hint}"
+LOOP_LENGTH = (
+    "a scan needs to know how many steps to do.\nHINT: give it a sequence, whose rows it takes, or n_steps=10."
+)
+LOOP_ROWS = (
+    "a scan over {steps} steps needs as many rows of each sequence, but sequence {number} has {rows}.\n"
+    "HINT: n_steps may be at most the length of the shortest sequence."
+)
+LOOP_LAGS = (
+    "state {number} of a scan is read {lags} steps back, but has {rows} initial rows.\n"
+    "HINT: lags are at least 1, and the initial value has a row for each step back, oldest first: np.stack([x0, x1])."
+)
+LOOP_RESULT = (
+    "the body of a scan must return {wanted}; it returned {found}.\n"
+    "HINT: return [new_state], [new_carry], [output], with [] where there is none."
+)
+LOOP_TYPE = (
+    "{what} of a scan starts with type {wanted}, but the body gives {found}.\n"
+    "HINT: start with the type that the body gives, e.g. np.zeros(3) instead of 0, or convert it: x.astype(np.float32)."
+)
+BRANCH_TYPES = (
+    "the branches of a condition give different types: {one} and {two}.\n"
+    "HINT: both must return as many arrays, of the same shapes; np.zeros_like(x) may stand for nothing."
+)
+PREDICATE = (
+    "a condition needs a single truth value, but got {type}.\n"
+    "HINT: reduce it, e.g. np.all(x > 0); np.where(x > 0, a, b) chooses element by element."
+)
+
+# --- scan and ifelse ---------------------------------------------------------------------------------------------
+
+SCAN_RESULT = (
+    "cannot tell outputs, updates and the condition apart in what the function of scan returned: {value!r}.\n"
+    "HINT: return outputs, then updates, then the condition, each if there is one:\n"
+    "    return [h, y], {{counter: counter + 1}}, until(abs(y) < 1e-6)"
+)
+SCAN_NO_RESULT = "the function of scan returned nothing.\nHINT: return new_state, or [new_state, output]."
+SCAN_NO_LENGTH = (
+    "scan does not know how many steps to do.\nHINT: give it n_steps=10, or a sequence, whose rows it takes."
+)
+SCAN_STEPS_TYPE = "n_steps must be an integer, but has type {type}.\nHINT: n_steps=T.cast(n, 'int64')."
+SCAN_NEGATIVE = (
+    "scan was asked to do {steps} steps.\n"
+    "HINT: n_steps counts steps and is not negative; go_backwards=True reads sequences from their end."
+)
+SCAN_TOO_SHORT = (
+    "scan was asked to do {steps} steps, but {name} has rows for {rows} only.\n"
+    "HINT: leave n_steps out to do as many steps as the shortest sequence has rows; taps shorten a sequence."
+)
+SCAN_NO_ROWS = (
+    "{name} has type {type}, which has no leading dimension.\n"
+    "HINT: {what}; what is the same at every step belongs in non_sequences."
+)
+SCAN_KEYS = "{what} of scan is a dict with the key {key!r}; it may have {known}.\nHINT: {hint}"
+SCAN_TAPS_WITHOUT_INITIAL = (
+    "output {number} of scan has taps but no initial value.\n"
+    "HINT: outputs_info=[dict(initial=x0, taps=[-1])]; an output that is not fed back has None in outputs_info."
+)
+SCAN_FUTURE_TAPS = (
+    "output {number} of scan has the taps {taps}: only earlier steps of an output can be read.\n"
+    "HINT: taps=[-1] is the step before; x0 of taps=[-2, -1] has two rows, oldest first."
+)
+SCAN_OUTPUT_COUNT = (
+    "the function of scan returned {found} outputs, but outputs_info describes {given}.\n"
+    "HINT: give None in outputs_info for each output that is not fed back, as in outputs_info=[h0, None]."
+)
+SCAN_STATE_TYPE = (
+    "the initial state (outputs_info) of output {number} of scan, {name}, has {initial} a step, but the function "
+    "returns {found}.\nHINT: {hint}"
+)
+HINT_STATE_DTYPE = (
+    "start with the dtype that the function returns, T.constant(0, dtype='{dtype}') or numpy.{dtype}(0), or cast what "
+    "it returns."
+)
+HINT_STATE_NDIM = (
+    "both must have as many dimensions: T.zeros_like(x) or T.zeros((n,)) instead of 0, or reduce the output."
+)
+HINT_STATE_BROADCAST = (
+    "they differ in which dimensions have size 1: T.unbroadcast(x0, axis) or T.addbroadcast(x0, axis) changes it."
+)
+SCAN_INITIAL_ROWS = (
+    "output {number} of scan is read {lag} steps back, but its initial value has {rows} rows.\n"
+    "HINT: give it {lag} rows, oldest first: T.stack([x0, x1])."
+)
+SCAN_STRICT = (
+    "the function of scan uses {name}, which is not among its non_sequences, but strict=True.\n"
+    "HINT: scan(fn, non_sequences=[{name}], strict=True), and let fn take it as an argument."
+)
+SCAN_ROWS = (
+    "how many steps a loop did that stops by a condition is known only after it has run, but its rows are needed as an "
+    "array of a known size.\n"
+    "HINT: in a traced function take single rows, values[-1], or sums, np.sum(values, axis=0)."
+)
+SCAN_SIZE = (
+    "a size must be known before a loop runs, but {value} differs from step to step of a scan.\n"
+    "HINT: let every step compute on arrays of one size, T.sum(x * (T.arange(x.shape[0]) < k)) instead of T.sum(x[:k])."
+)
+SCAN_IN_TRACE = (
+    "scan was called in a traced function with a function that updates {name}.\n"
+    "HINT: return the value as an output, and set it after the loop: {name}.set(outputs[-1])."
+)
+CHECKPOINT_TAPS = (
+    "scan_checkpoints takes outputs that are read one step back only, not taps.\n"
+    "HINT: outputs_info=[x0]; scan has taps."
+)
+CHECKPOINT_UNTIL = (
+    "scan_checkpoints does a known number of steps, but the function of it returned a condition.\n"
+    "HINT: use scan, which stops with until(condition)."
+)
+CHECKPOINT_LENGTH = (
+    "{steps} steps cannot be divided into segments of save_every_N={size}.\n"
+    "HINT: padding=True fills up the last segment."
+)
+IFELSE_COUNT = (
+    "ifelse has {one} values in its then branch and {two} in its else branch.\n"
+    "HINT: ifelse(condition, [a, b], [c, d]) gives as many values as each branch has."
+)
+IFELSE_TYPES = (
+    "the two branches of ifelse should have identical types, but they are {one} and {two}.\n"
+    "HINT: both need the same dtype and number of dimensions, T.cast(x, 'float64'), and both or none must be lists."
+)
+COMPLEX_EIGENVALUES = (
+    "a matrix given to eig has complex eigenvalues, but the result has the matrix's own real dtype.\n"
+    "HINT: eig(T.cast(a, 'complex128')) gives complex ones; eigh is for symmetric matrices."
+)
+
+
+# --- ops of one's own --------------------------------------------------------------------------------------------
+
+PYTHON_RESULT = (
+    "{code} gave an array of type {found}, but {wanted} was declared.\n"
+    "HINT: cast the result to the dtype of the output's type, and let infer_shape return its shape."
+)
+
+
+# --- shared variables --------------------------------------------------------------------------------------------
+
+SHARED_VALUE = "{name} has no attribute `value`.\nHINT: {name}.get_value() reads its value, set_value(...) writes it."
+NOT_SUBSCRIPTABLE = (
+    "{name} cannot be indexed: it holds a {kind}, not an array.\n"
+    "HINT: make it of an array, shared(numpy.asarray(values)), or index the value itself: {name}.get_value()[0]."
+)
+SHARED_TARGET = "shared variables live on the CPU; there is no device {target!r}.\nHINT: leave target out."
+
+# --- dtypes of symbolic variables --------------------------------------------------------------------------------
+
+FLOAT64_MADE = (
+    "a variable of dtype float64 was made: {type}, and tracer.config.warn_float64 is {setting!r}.\n"
+    "HINT: declare inputs as float32, T.fmatrix or floatX=float32, and cast numbers: numpy.float32(0.5)."
+)

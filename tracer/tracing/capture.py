@@ -33,6 +33,10 @@ _CONTENT_LIMIT = 1 << 20
 """Bytes up to which what an array holds is compared at every call, where only its contents can be guarded."""
 
 
+STANDING_IN: dict[int, Any] = {}
+"""What is found, while any thread traces, in the place of another function: the id of each, and that function."""
+
+
 class Guard(NamedTuple):
     """A place outside the function that it reads, and what was there while it was traced.
 
@@ -81,16 +85,18 @@ def _is_same(now: Any, expected: Any) -> bool:
 
 
 def _read(kind: str, holder: Any, name: Any) -> Any:
+    if kind == "items":
+        return tuple(holder)
+    if kind == "dict" and name not in holder:  # asked first: a defaultdict would make the item
+        raise KeyError(name)
     match kind:
         case "cell":
-            return holder.cell_contents
+            found = holder.cell_contents
         case "attr":
-            return getattr(holder, name)
-        case "items":
-            return tuple(holder)
-    if name in holder:  # asked first: a defaultdict would make the item
-        return holder[name]
-    raise KeyError(name)
+            found = getattr(holder, name)
+        case _:
+            found = holder[name]
+    return STANDING_IN.get(id(found), found)
 
 
 class _Contents:

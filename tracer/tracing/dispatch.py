@@ -184,13 +184,13 @@ def _in_place_on_real_array(array: Any) -> errors.TraceError:
 
 def install(cls: Any) -> None:
     """Give a proxy class its operators and array methods, derived from the table of functions."""
-    for name, ufunc in _OPERATORS.items():
+    for name, ufunc in OPERATORS.items():
         setattr(cls, f"__{name}__", _operator(ufunc))
         setattr(cls, f"__r{name}__", _reflected(ufunc))
         setattr(cls, f"__i{name}__", _in_place(ufunc))
-    for name, ufunc in _COMPARISONS.items():
+    for name, ufunc in COMPARISONS.items():
         setattr(cls, f"__{name}__", _operator(ufunc))
-    for name, ufunc in {"neg": np.negative, "pos": np.positive, "abs": np.absolute, "invert": np.invert}.items():
+    for name, ufunc in UNARY_OPERATORS.items():
         setattr(cls, f"__{name}__", _unary(ufunc))
     cls.__divmod__ = lambda self, other: (self // other, self % other)
     cls.__rdivmod__ = lambda self, other: (other // self, other % self)
@@ -204,7 +204,7 @@ def install(cls: Any) -> None:
             setattr(cls, name, _array_method(getattr(np, name)))
 
 
-_OPERATORS = {
+OPERATORS = {
     "add": np.add,
     "sub": np.subtract,
     "mul": np.multiply,
@@ -219,7 +219,8 @@ _OPERATORS = {
     "lshift": np.left_shift,
     "rshift": np.right_shift,
 }
-_COMPARISONS = {
+UNARY_OPERATORS = {"neg": np.negative, "pos": np.positive, "abs": np.absolute, "invert": np.invert}
+COMPARISONS = {
     "eq": np.equal,
     "ne": np.not_equal,
     "lt": np.less,

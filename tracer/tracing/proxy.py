@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tracer import errors
-from tracer.graph.node import Node, constant, make_node
+from tracer.graph.node import Node, constant, item_nodes, make_node
 from tracer.graph.op import OPS, Op
 from tracer.ops import indexing
 from tracer.tracing import dispatch, layout, trace
@@ -91,7 +91,7 @@ class Proxy:
             case _:
                 raise ValueError("assignment destination is read-only")
 
-    def __tracer_apply__(self, op: Op, inputs: Sequence[Any], params: Mapping[str, Any]) -> Proxy:
+    def __tracer_apply__(self, op: Op, inputs: Sequence[Any], params: Mapping[str, Any]) -> Any:
         return apply_op(op, inputs, params)
 
     def __getattr__(self, name: str) -> Any:
@@ -214,12 +214,18 @@ class Proxy:
         raise self._needs_number("float() or a function of the math module", errors.HINT_NUMBER)
 
     def __int__(self) -> int:
+        known = trace.known_value(self.__tracer_node__)
+        if known is not None:
+            return int(known)
         raise self._needs_number("int()", errors.HINT_NUMBER)
 
     def __complex__(self) -> complex:
         raise self._needs_number("complex()", errors.HINT_NUMBER)
 
     def __index__(self) -> int:
+        known = trace.known_value(self.__tracer_node__)
+        if known is not None:
+            return int(known[()].__index__())
         raise self._needs_number("range(), a size or a list index", errors.HINT_INDEX)
 
     def __contains__(self, item: Any) -> bool:
@@ -335,8 +341,8 @@ def _list_dtype(value: Any) -> Any:
     return promote(operand_type(item) for item in value)
 
 
-def apply_op(op: Op, inputs: Sequence[Any], params: Mapping[str, Any]) -> Proxy:
-    """Record one op on values of which at least one is traced."""
+def apply_op(op: Op, inputs: Sequence[Any], params: Mapping[str, Any]) -> Any:
+    """Record one op on values of which at least one is traced; returns a proxy, or a tuple of them."""
     if op.dtypes is not None and op.kernel != "cast":
         wanted = op.dtypes(tuple(operand_type(value) for value in inputs))
         nodes = tuple(_operand(value, dtype) for value, dtype in zip(inputs, wanted, strict=False))
@@ -348,6 +354,8 @@ def apply_op(op: Op, inputs: Sequence[Any], params: Mapping[str, Any]) -> Proxy:
         if isinstance(value, Proxy) and value._trace is not None:
             owner = value._trace
             break
+    if node.has_items:
+        return tuple(Proxy(item, owner) for item in item_nodes(node))
     result = Proxy(node, owner)
     if op.family == "elementwise" and len(node.type.shape) > 1 and any(map(_may_be_turned, inputs)):
         result._strides = layout.kept_strides(inputs, node.type.known_shape)

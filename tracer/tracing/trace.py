@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -122,6 +122,7 @@ class Trace:
 
 class _Active(threading.local):
     trace: Trace | None = None
+    evaluate: Callable[[Node], np.ndarray[Any, Any]] | None = None
 
 
 _active = _Active()
@@ -152,3 +153,38 @@ def tracing(trace: Trace) -> Iterator[Trace]:
         _count(-1)
         _active.trace = before
         trace.ended = True
+
+
+@contextmanager
+def suspended() -> Iterator[None]:
+    """Within the block no trace is on: what is computed there belongs to something else."""
+    before, _active.trace = _active.trace, None
+    try:
+        yield
+    finally:
+        _active.trace = before
+
+
+@contextmanager
+def specialising(evaluate: Callable[[Node], np.ndarray[Any, Any]] | None) -> Iterator[None]:
+    """Within the block a traced value that is needed as a number is asked of `evaluate`, and so becomes static."""
+    before, _active.evaluate = _active.evaluate, evaluate
+    try:
+        yield
+    finally:
+        _active.evaluate = before
+
+
+def known_value(node: Node) -> np.ndarray[Any, Any] | None:
+    """The number of a node where one can be had while tracing (see `specialising`)."""
+    if _active.evaluate is None:
+        return None
+    return node.value if node.is_constant else _active.evaluate(node)
+
+
+@contextmanager
+def translating(translate: Callable[[Node], Node]) -> Iterator[None]:
+    """Within the block `specialising` is asked for what `translate` makes of a node."""
+    evaluate = _active.evaluate
+    with specialising(None if evaluate is None else lambda node: evaluate(translate(node))):
+        yield

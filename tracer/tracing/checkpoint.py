@@ -1,0 +1,44 @@
+"""Computing again instead of keeping, for Python functions: what is inside is not stored for derivatives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tracer.graph.body import close, free_values
+from tracer.graph.node import input_node
+from tracer.ops.checkpointing import CHECKPOINT
+from tracer.tracing import trace
+from tracer.tracing.proxy import Proxy, unwrap
+from tracer.types import ArrayType
+
+
+def checkpoint(function: Callable[..., Sequence[Any]], operands: Sequence[Any]) -> tuple[Any, ...]:
+    """Compute a function whose derivatives compute it again, from its operands, and so keep nothing of its inside.
+
+    Parameters
+    ----------
+    function : callable
+        (*operands) -> sequence of arrays. It is run once, on traced values.
+    operands : sequence of arrays
+        Handed to the function; so is what it uses of its surroundings.
+
+    Returns
+    -------
+    tuple of arrays
+        What the function returned.
+
+    Examples
+    --------
+    >>> checkpoint(lambda x: [np.exp(x), x + 1], [np.zeros(2)])
+    (array([1., 1.]), array([1., 1.]))
+    """
+    active = trace.current()
+    parameters = [input_node(ArrayType(np.result_type(item), np.shape(item))) for item in operands]
+    outputs = [unwrap(item) for item in function(*(Proxy(node, active) for node in parameters))]
+    free = free_values(outputs, parameters)
+    body = close([*parameters, *free], outputs)
+    result: tuple[Any, ...] = CHECKPOINT(*operands, *(Proxy(node, active) for node in free), body=body)
+    return result
