@@ -2,11 +2,11 @@
 
 import dataclasses
 import functools
-import threading
 from collections import namedtuple
 
 import numpy as np
 import pytest
+from work import on_threads
 
 import tracer
 
@@ -289,11 +289,7 @@ def test_several_threads_at_once():
                 ):
                     failures.append(size)
 
-    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    on_threads(work)
     assert not failures
 
 

@@ -236,7 +236,7 @@ def test_nan_in_the_derivative_blames_the_forward_line():
     np.testing.assert_array_equal(w.get_value(), np.zeros(3))
 
 
-@pytest.mark.parametrize("part", ["", ".function", ".gradient", ".tensor", ".nnet"])
+@pytest.mark.parametrize("part", ["", ".function", ".gradient", ".tensor", ".nnet", ".sparse"])
 def test_every_message_has_a_hint_or_a_place(part):
     module = importlib.import_module(f"tracer.errors{part}")
     texts = {name: text for name, text in vars(module).items() if name.isupper() and isinstance(text, str)}

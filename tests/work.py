@@ -1,6 +1,7 @@
-"""Measuring work without a clock: timings depend on the load of the machine, counts do not."""
+"""Work that tests do: counted, since timings depend on the load of the machine, and on several threads at once."""
 
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -19,3 +20,12 @@ def count_calls(function: Callable[..., Any], *args: Any) -> int:
     finally:
         sys.setprofile(None)
     return count
+
+
+def on_threads(function: Callable[[int], Any], count: int = 4) -> None:
+    """Call a function with 0, 1, ... on a thread each, and wait for all of them."""
+    threads = [threading.Thread(target=function, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()

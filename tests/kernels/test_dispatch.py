@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import gc
 import sys
-import threading
 import weakref
 from collections import namedtuple
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from kernels.building import argument, whole
+from work import on_threads
 
 from tracer import _kernels
 from tracer.lower.program import Buffer, Cumulative, Gather, Program, View
@@ -512,18 +512,14 @@ def test_several_threads() -> None:
     call = planned(array)
     expected, failures = np.arange(1.0, array.size + 1), []
 
-    def work() -> None:
+    def work(_: int) -> None:
         for i in range(15):
             if i % 5 == 0:
                 add(call, running_sums(array), (entry(array),))
             if not np.array_equal(call(array), expected):
                 failures.append(i)
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    on_threads(work)
     assert not failures
 
 

@@ -1,10 +1,10 @@
 """Memory of results: recycled when freed, never while anything looks at it."""
 
 import gc
-import threading
 
 import numpy as np
 import pytest
+from work import on_threads
 
 import tracer
 
@@ -57,9 +57,5 @@ def test_results_freed_on_other_threads():
             if not (f(np.full(20_000 + seed * 16, value)) == value + 1.0).all():
                 wrong.append(value)
 
-    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    on_threads(work)
     assert not wrong

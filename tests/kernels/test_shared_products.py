@@ -1,9 +1,8 @@
 """Products large enough to be shared out over the thread pool: every way of cutting them gives NumPy's result."""
 
-import threading
-
 import numpy as np
 import pytest
+from work import on_threads
 
 import tracer
 
@@ -67,15 +66,12 @@ def test_several_threads_and_scipys_own_products_at_once():
     expected, factor = a @ b, linalg.cholesky(matrix)
     wrong = []
 
-    def work(run, wanted):
+    def work(number):
+        run, wanted = jobs[number]
         for _ in range(50):
             if not np.allclose(run(), wanted):
                 wrong.append(run)
 
     jobs = [(lambda: product(a, b), expected), (lambda: linalg.cholesky(matrix), factor)] * 2
-    threads = [threading.Thread(target=work, args=job) for job in jobs]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    on_threads(work)
     assert not wrong

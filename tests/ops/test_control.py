@@ -1,9 +1,8 @@
 """Loops and conditions: values and derivatives through both executors, and what is asked of their bodies."""
 
-import threading
-
 import numpy as np
 import pytest
+from work import on_threads
 
 import tracer
 from tracer import errors
@@ -524,11 +523,7 @@ def test_threads_share_a_program():
             if not np.allclose(run(W, U, arrays[place], H0), expected[place]):
                 wrong.append(place)
 
-    threads = [threading.Thread(target=work, args=(place,)) for place in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    on_threads(work)
     assert not wrong
 
 

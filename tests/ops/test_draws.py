@@ -1,9 +1,8 @@
 """Random draws from a state array: NumPy's own numbers, one state after another."""
 
-import threading
-
 import numpy as np
 import pytest
+from work import on_threads
 
 import tracer
 from tracer.ops.draws import DISTRIBUTIONS, draw, generator_of, state_of
@@ -62,15 +61,11 @@ def test_a_draw_leaves_its_state_and_other_threads_alone():
     expected = np.random.RandomState(7).normal(size=3)
     results = []
 
-    def work():
+    def work(_):
         for _ in range(50):
             results.append(draw("normal", state, 0.0, 1.0, size=3)[1])
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    on_threads(work)
     assert len(results) == 200 and all(np.array_equal(item, expected) for item in results)
     np.testing.assert_array_equal(state, before)
 

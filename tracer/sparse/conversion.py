@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from tracer.errors import message
-from tracer.sparse import messages
+from tracer.errors import sparse as messages
 from tracer.sparse.types import SparseType, as_sparse_variable, is_sparse_operand, sparse_type
 from tracer.sparse.values import SparseValue, from_keys, from_places, keys_of, value_of
 from tracer.tensor.indexing import positions_where

@@ -19,7 +19,7 @@ import numpy as np
 
 from tracer.errors import message
 from tracer.graph.op import OPS
-from tracer.sparse import messages
+from tracer.errors import sparse as messages
 from tracer.sparse.conversion import ndim_of
 from tracer.sparse.types import SparseType, as_sparse_variable, sparse_type
 from tracer.sparse.values import SparseValue, value_of
