@@ -70,9 +70,12 @@ def test_clone_keeps_the_nest():
 def test_clone_without_its_inputs():
     x, w = T.dscalar("x"), theano.shared(2.0)
     copy = theano.clone(x * w, share_inputs=False)
-    (inner,) = [item for item in graph.inputs([copy]) if item is not w]
+    inner, weight = graph.inputs([copy])
     assert inner is not x and inner.name == "x"
+    assert weight is not w
     assert float(copy.eval({inner: 3.0})) == 6
+    w.set_value(3.0)
+    assert float(copy.eval({inner: 3.0})) == 9
     with pytest.warns(DeprecationWarning, match="share_inputs"):
         assert theano.clone(x * w, copy_inputs=True).owner.inputs[0] is x
 
@@ -177,3 +180,21 @@ def test_walking():
     assert graph.list_of_nodes([a], [c]) == [b.owner, c.owner]
     assert graph.ops([a], [c]) == {b.owner.op, c.owner.op}
     assert graph.is_in_ancestors(c.owner, a.owner) and not graph.is_in_ancestors(a.owner, c.owner)
+
+
+def test_a_copied_shared_variable_shares_its_value_and_has_updates_of_its_own():
+    mean = theano.shared(np.zeros(2), name="mean")
+    x = T.dvector("x")
+    training = theano.function([x], x - mean, updates=[(mean, mean + x)])
+    running = theano.clone(mean, share_inputs=False)
+    assert running is not mean
+    running.default_update = 0.5 * mean + 0.5 * x
+    normalised = x - (mean + 0 * running)
+    learn = theano.function([x], normalised)
+    test = theano.function([x], x - mean)
+    learn(np.ones(2))
+    np.testing.assert_array_equal(mean.get_value(), [0.5, 0.5])
+    np.testing.assert_array_equal(test(np.ones(2)), [0.5, 0.5])
+    np.testing.assert_array_equal(mean.get_value(), [0.5, 0.5])
+    training(np.ones(2))
+    np.testing.assert_array_equal(running.get_value(), [1.5, 1.5])

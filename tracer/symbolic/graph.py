@@ -15,7 +15,6 @@ from tracer.function import function
 from tracer.tracing.recording import Apply, record
 from tracer.tracing.replay import ancestors as _ancestors
 from tracer.tracing.replay import applies, closure, leaves_of, substitute
-from tracer.tracing.shared import SharedVariable
 from tracer.tracing.symbolic import Variable, as_variable, method
 from tracer.tree import flatten, unflatten
 
@@ -116,14 +115,11 @@ def clone(
     variables = [as_variable(leaf) for leaf in leaves]
     if not share_inputs:
         kept = [*pairs, *(value for value in pairs.values())]
-        inputs = [item for item in leaves_of([*variables, *pairs.values()]) if _is_input(item)]
+        # A copy of a shared variable shares its value, but has a default update of its own.
+        inputs = [item for item in leaves_of([*variables, *pairs.values()]) if not item.is_constant]
         fresh = {item: item.clone() for item in inputs if item not in kept}
         pairs = {item: substitute([value], fresh)[0] for item, value in pairs.items()} | fresh
     return unflatten(structure, substitute(variables, pairs))
-
-
-def _is_input(variable: Any) -> bool:
-    return not variable.is_constant and not isinstance(variable, SharedVariable)
 
 
 def _checked_replacements(replace: Any, strict: bool) -> dict[Any, Any]:
