@@ -181,6 +181,14 @@ class Scan final : public Instruction {
             if (argument.dtype != output.dtype || argument.shape != output.shape || !is_contiguous(argument)) {
                 malformed("a carry's argument and output cannot exchange their memory");
             }
+            for (const Carry& other : carries_) {
+                if (other.argument == pair[0] || other.output == pair[1]) {
+                    malformed("two carries have an argument or an output in common");
+                }
+            }
+            if (pair[1] == stop_) {
+                malformed("the stop is a carry");
+            }
             carries_.push_back({pair[0], pair[1], inner_->argument_buffer(pair[0]), inner_->output_buffer(pair[1]),
                                 View{}, output.size * static_cast<int64_t>(itemsize(output.dtype))});
         }
@@ -332,12 +340,12 @@ class Branch final : public Instruction {
         if (programs_.size() != 2) {
             malformed("a branch has two programs");
         }
+        arena_ = read_arena(description, table, needed);
         for (const auto& program : programs_) {
             sources_.push_back(read_views(description.attr("sources"), table, *program, Access::Read));
             targets_.push_back(read_views(description.attr("targets"), table, *program, Access::Write));
-            check_apart(table, *program);
+            check_apart(table, *program, needed);
         }
-        arena_ = read_arena(description, table, needed);
     }
 
     void run(const Context& context) const override {
@@ -364,12 +372,23 @@ class Branch final : public Instruction {
     std::vector<std::unique_ptr<Inner>> programs_;
     std::vector<std::vector<View>> sources_, targets_;  // of each program
 
-    void check_apart(const BufferTable& table, const Inner& inner) const {
+    // What a program of this branch writes must not be read or written elsewhere.
+    void check_apart(const BufferTable& table, const Inner& inner, int64_t arena_size) const {
+        std::vector<std::pair<View, Shape>> all;  // what is written comes first
         for (size_t o = 0; o < targets_.back().size(); ++o) {
-            for (size_t i = 0; i < sources_.back().size(); ++i) {
-                if (table.may_overlap(targets_.back()[o], inner->output(o)->shape, sources_.back()[i],
-                                      inner->argument(i)->shape)) {
-                    malformed("a target overlaps a source");
+            all.emplace_back(targets_.back()[o], inner->output(o)->shape);
+        }
+        if (arena_.buffer >= 0) {
+            all.emplace_back(arena_, Shape{arena_size});
+        }
+        const size_t written = all.size();
+        for (size_t i = 0; i < sources_.back().size(); ++i) {
+            all.emplace_back(sources_.back()[i], inner->argument(i)->shape);
+        }
+        for (size_t i = 0; i < written; ++i) {
+            for (size_t j = i + 1; j < all.size(); ++j) {
+                if (table.may_overlap(all[i].first, all[i].second, all[j].first, all[j].second)) {
+                    malformed("a target overlaps something else");
                 }
             }
         }

@@ -344,3 +344,13 @@ def test_cache_clear_traces_again():
     f(np.ones(2))
     assert f.cache_info().traces == 2
     assert f.cache_info().plans == 1
+
+
+def test_symbolic_arguments_give_an_expression():
+    scale = tracer.shared(np.array([1.0, 10.0]), name="scale")
+    f = tracer.compile(lambda x: np.sum(scale * x**2))
+    x = tracer.tensor.dvector("x")
+    g = tracer.function([x], [f(x), tracer.grad(f(x), x)])
+    value, gradient = g(np.array([2.0, 3.0]))
+    assert value == f(np.array([2.0, 3.0])) == 94
+    np.testing.assert_array_equal(gradient, [4, 60])

@@ -163,3 +163,16 @@ def test_params_choose_what_is_trained_and_rates_may_be_shared():
     before = w.get_value()
     step()
     assert w.get_value() == before
+
+
+def test_sizes_are_numbers_for_numpy():
+    w = tracer.shared(np.ones((2, 3)), name="w")
+    assert np.prod(w.shape) == w.size == 6 and isinstance(np.prod(w.shape), int)
+    twice = tracer.function([], tracer.tensor.arange(np.prod(w.shape)))
+    assert len(twice()) == 6
+    w.set_value(np.ones((2, 5)))
+    assert len(twice()) == 10
+
+
+def test_a_name_in_a_text():
+    assert f"{tracer.shared(1.0, name='w')}" == "w"

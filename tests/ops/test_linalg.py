@@ -244,6 +244,10 @@ def test_equal_eigenvalues_have_finite_derivatives_of_their_sum():
         lambda a: np.linalg.svd(np.zeros((2, 0)))[0] if a is None else np.linalg.svd(a)[0],
         lambda a: np.linalg.qr(a)[1],
         lambda a: np.linalg.matrix_power(a, 3),
+        lambda a: np.linalg.matrix_rank(a),
+        lambda a: np.linalg.norm(a, 2, axis=(-2, -1)),
+        lambda a: np.linalg.norm(a, 1, axis=(-2, -1)),
+        lambda a: np.linalg.norm(a, np.inf, axis=-1),
     ],
 )
 def test_no_elements(function):

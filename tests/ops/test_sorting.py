@@ -69,6 +69,17 @@ def test_undefined_order_statistics():
         check_value(function, [with_nan], "with NaN")
 
 
+@pytest.mark.filterwarnings("ignore:Mean of empty slice", "ignore:invalid value")
+def test_order_statistics_of_nothing():
+    for function in (
+        lambda x: np.median(x),
+        lambda x: np.median(x, axis=0),
+        lambda x: np.median(x, axis=1),
+        lambda x: np.quantile(x, [0.2, 0.5], axis=1),
+    ):
+        check_value(function, [np.zeros((0, 3))], "no rows")
+
+
 def test_quantiles_at_a_traced_share():
     def function(x, q):
         return np.quantile(x, q, axis=1)

@@ -271,3 +271,13 @@ def test_a_compiled_step_of_training_is_what_it_was():
         tracer.compile(step, backend="reference")(*arrays)[1], tracer.compile(step)(*arrays)[1], strict=True
     ):
         np.testing.assert_allclose(one, other, rtol=1e-10)
+
+
+@pytest.mark.parametrize("last", [np.sort, lambda x: np.linalg.solve(np.eye(3) + x[:, None] * x, x), np.cumsum])
+def test_a_product_below_what_cannot_be_done_for_all_steps_at_once(last):
+    def function(w, rows, start):
+        made = scan(lambda row, c: ([], [np.tanh(c + row)], [last(w @ c)]), [rows], carries=[start])
+        return (np.sum(made.outputs[0] * rows),)
+
+    check(graph_of(function, (3, 3), (4, 3), (3,)))
+    check(gradient(graph_of(function, (3, 3), (4, 3), (3,)), 0, 1, 2))

@@ -164,6 +164,57 @@ def test_a_number_that_must_be_static_makes_a_plan_of_its_own():
     assert program.plan_count == 3
 
 
+def test_plans_for_static_numbers_are_not_kept_for_ever():
+    @deferred(infer=lambda n: TensorType("int64", (False,)))
+    def count(n):
+        return np.arange(int(static(n)))
+
+    n, x = scalar("n", "int64"), vector("x", "int64")
+    # What is asked second depends on the first answer, so that every n has questions of its own.
+    program = SymbolicProgram([n, x], [np.sum(count(np.sum(count(n)) + x[0]))], {}, "sum")
+    for k in range(30):
+        for start in range(10):
+            size = k * (k - 1) // 2 + start
+            assert program(np.array(k), np.array([start]))[0] == size * (size - 1) // 2
+    (signature,) = program.signatures.values()
+    assert sum(map(len, signature.plans.values())) == 256
+    assert len(signature.questions) == len(signature.plans) <= 30
+
+
+def test_static_numbers_are_told_apart_by_their_bits():
+    @deferred(infer=lambda x: TensorType("float64", ()))
+    def sign(x):
+        return np.full((), np.copysign(1.0, float(static(x))))
+
+    x = scalar("x")
+    program = SymbolicProgram([x], [sign(x) * 1], {}, "sign")
+    assert [float(program(np.array(value))[0]) for value in (0.0, -0.0, np.nan, 0.0, np.nan)] == [1, -1, 1, 1, 1]
+    assert program.plan_count == 3
+    assert [float(program.run(np.array(value))[0]) for value in (0.0, -0.0)] == [1, -1]
+
+
+def test_shapes_that_fail_leave_nothing_behind():
+    x, y = vector("x"), vector("y")
+    program = SymbolicProgram([x, y], [x @ y], {}, "product")
+    for size in range(3):
+        with pytest.raises(ValueError):
+            program(np.ones(size), np.ones(size + 1))
+    assert program.signatures == {}
+
+
+def test_a_program_may_be_compiled_while_something_else_is_traced():
+    a, b = tracer.shared(2.0, name="a"), tracer.shared(np.ones(3), name="b")
+    x = vector("x")
+    program = SymbolicProgram([x], [x * a + b + np.arange(3.0)], {a: a + 1}, "f")
+
+    @tracer.compile
+    def outer(v):
+        return v + program(np.ones(3))[0]
+
+    np.testing.assert_array_equal(outer(np.zeros(3)), [3, 4, 5])
+    assert a.get_value() == 3
+
+
 def test_updates_see_old_values_and_a_failed_call_changes_nothing():
     a, b = tracer.shared(1.0, name="a"), tracer.shared(np.arange(3.0), name="b")
     i = scalar("i", "int64")
@@ -357,3 +408,12 @@ def test_values_that_fit_a_type():
     with tracer.config.changed(floatX="float32"):
         assert single.filter(0.1).dtype == np.float32
         assert TensorType("floatX", ()).dtype == "float32"
+
+
+def test_arguments_that_must_be_copied_are_taken_at_every_call():
+    x = vector("x")
+    f = tracer.function([x], x * 2)
+    records = np.zeros(4, dtype=[("value", "f8"), ("flag", "i4")])
+    for start in range(3):
+        records["value"] = np.arange(4.0) + start  # 12 bytes from one to the next: not whole elements
+        np.testing.assert_array_equal(f(records["value"]), 2 * (np.arange(4.0) + start))

@@ -370,6 +370,9 @@ class Verifier:
     def carries(self, scan: Scan, arguments: list[Buffer], outputs: list[Buffer]) -> None:
         """Check that carries are pairs of an argument and an output that can exchange their memory."""
         self.require(-1 <= scan.stop < len(outputs), f"there is no output {scan.stop}")
+        for places in zip(*scan.carries, strict=True):
+            self.require(len({*places}) == len(places), "two carries have an argument or an output in common")
+        self.require(all(output != scan.stop for _, output in scan.carries), "the stop is a carry")
         for argument, output in scan.carries:
             known = 0 <= argument < len(arguments) and 0 <= output < len(outputs)
             self.require(known, f"there is no argument {argument} or no output {output}")
@@ -405,6 +408,11 @@ class Verifier:
             for view, buffer in zip(branch.targets, outputs, strict=True):
                 self.strided(view, buffer)
                 writes.append(self.write(view, buffer.shape, buffer.dtype))
+            if branch.arena is not None:
+                space = self.source.buffers[branch.arena.buffer].nbytes
+                writes.append(self.window(branch.arena, (space,)))
             for written in writes:
                 for read in reads:
                     self.apart(written, read)
+            for one, other in combinations(writes, 2):
+                self.apart(one, other)

@@ -265,14 +265,19 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> 
     if ord in (1, -1, np.inf, -np.inf):
         summed, rest = axes if ord in (1, -1) else axes[::-1]
         sums = np.sum(np.abs(x), axis=summed, keepdims=True)
-        result = np.max(sums, axis=rest, keepdims=True) if ord > 0 else np.min(sums, axis=rest, keepdims=True)
+        result = _largest(sums, rest, True) if ord > 0 else np.min(sums, axis=rest, keepdims=True)
         return result if keepdims else np.squeeze(result, axes)
     if ord in (2, -2, "nuc"):
         values = np.linalg.svd(np.moveaxis(x, axes, (-2, -1)), compute_uv=False)
-        reduced: Any = np.sum if ord == "nuc" else np.max if ord == 2 else np.min
+        reduced: Any = np.sum if ord == "nuc" else _largest if ord == 2 else np.min
         result = reduced(values, axis=-1)
         return np.expand_dims(result, axes) if keepdims else result
     raise ValueError("Invalid norm order for matrices.")
+
+
+def _largest(x: Any, axis: int, keepdims: bool = False) -> Any:
+    """The maximum along an axis; 0 of nothing, as of the norms of NumPy."""
+    return np.max(x, axis=axis, keepdims=keepdims) if x.shape[axis] else np.sum(x, axis=axis, keepdims=keepdims)
 
 
 def _squares(x: Any) -> Any:
@@ -285,7 +290,7 @@ def _root_of_squares(x: Any, axis: Any, keepdims: bool) -> Any:
 
 def _vector_norm(x: Any, ord: Any, axis: int, keepdims: bool) -> Any:
     if ord == np.inf:
-        return np.max(np.abs(x), axis=axis, keepdims=keepdims)
+        return _largest(np.abs(x), axis, keepdims)
     if ord == -np.inf:
         return np.min(np.abs(x), axis=axis, keepdims=keepdims)
     if ord == 0:

@@ -67,7 +67,7 @@ def _matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, *, rtol: Any 
             rtol = max(A.shape[-2:]) * np.finfo(values.dtype).eps
         elif np.ndim(rtol):
             rtol = np.expand_dims(rtol, -1)
-        tol = np.max(values, axis=-1, keepdims=True) * rtol
+        tol = (np.max(values, axis=-1, keepdims=True) if values.shape[-1] else 0.0) * rtol
     elif np.ndim(tol):
         tol = np.expand_dims(tol, -1)
     return np.count_nonzero(values > tol, axis=-1)

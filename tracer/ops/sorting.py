@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -90,11 +91,12 @@ def _last(a: Any, axis: Any) -> tuple[Any, tuple[int, ...]]:
     rest = tuple(place for place in range(a.ndim) if place not in axes)
     moved = np.transpose(a, (*rest, *axes))
     kept = tuple(1 if place in axes else size for place, size in enumerate(a.shape))
-    return np.reshape(moved, (*(a.shape[place] for place in rest), -1)), kept
+    size = math.prod(a.shape[place] for place in axes)
+    return np.reshape(moved, (*(a.shape[place] for place in rest), size)), kept
 
 
 def _or_nan(result: Any, in_order: Any) -> Any:
-    if in_order.dtype.kind != "f":
+    if in_order.dtype.kind != "f" or not in_order.shape[-1]:
         return result
     undefined = np.isnan(in_order[..., -1])
     return np.where(undefined, np.nan, result)

@@ -170,8 +170,10 @@ class Stacks:
             if moves and can_stack(item) and not self._is_leaf(item, node, inside):
                 pending += item.inputs
                 continue
+            if moves and (inside is None or item is node):
+                return None
             leaf = self.stored(item) if inside is None else self.stacked(item)
-            if leaf is None or (moves and inside is None):
+            if leaf is None:
                 return None
             known[item] = leaf
         for item in toposort([node], stop=set(known)):
