@@ -56,6 +56,11 @@ MISSING_INPUT = (
     "the outputs depend on {name}, which is neither an input nor has a value.\n"
     "HINT: function([..., {name}], ...), or givens=[({name}, value)]."
 )
+ABSENT_SIZES = (
+    "the results do not depend on the values of {names}, but on their sizes, or sizes of the arguments do not fit.\n"
+    "HINT: check the arguments, or function([..., {names}], ...)."
+)
+CONDITION_NDIM = "a condition must be a scalar, not {type}.\nHINT: Assert('negative')(x, T.ge(x, 0).all())"
 OUTPUT_KEY = "the keys of a dict of outputs must be strings, not {key!r}.\nHINT: function([x], {{'cost': cost}})"
 GIVEN_KEY = "givens replace symbolic variables, and {key!r} is none.\nHINT: givens=[(x, y * 2), (w, other_shared)]"
 GIVEN_INPUT = (

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from tracer.errors import message
-from tracer.graph.op import OPS
 from tracer.errors import sparse as messages
+from tracer.graph.op import OPS
 from tracer.sparse.conversion import as_sparse_or_tensor_variable, ndim_of, sparse_of
 from tracer.sparse.types import SparseType, as_sparse_variable, is_sparse_operand, sparse_type
 from tracer.sparse.values import SparseValue, from_keys, is_sparse, keys_of, value_of

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from tracer.errors import message
-from tracer.ops.sparse import COUNT, PATTERN, SAMPLED, TIMES
 from tracer.errors import sparse as messages
+from tracer.ops.sparse import COUNT, PATTERN, SAMPLED, TIMES
 from tracer.sparse.arithmetic import result_dtype
 from tracer.sparse.conversion import as_sparse_or_tensor_variable, ndim_of, sparse_of
 from tracer.sparse.types import SparseType, as_sparse_variable, is_sparse_operand, sparse_type

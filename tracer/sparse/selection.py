@@ -8,8 +8,8 @@ from typing import Any, NoReturn
 import numpy as np
 
 from tracer.errors import message
-from tracer.graph.op import OPS
 from tracer.errors import sparse as messages
+from tracer.graph.op import OPS
 from tracer.sparse.conversion import as_format, cast, ndim_of, transpose
 from tracer.sparse.products import times_sparse
 from tracer.sparse.types import SparseType, as_sparse_variable, sparse_type

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from tracer.errors import message
-from tracer.graph.op import OPS
 from tracer.errors import sparse as messages
+from tracer.graph.op import OPS
 from tracer.sparse.conversion import ndim_of
 from tracer.sparse.types import SparseType, as_sparse_variable, sparse_type
 from tracer.sparse.values import SparseValue, value_of

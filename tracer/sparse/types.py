@@ -11,9 +11,9 @@ import scipy.sparse
 
 from tracer.config import config
 from tracer.errors import message
+from tracer.errors import sparse as messages
 from tracer.graph.node import input_node
 from tracer.graph.rules import is_traced
-from tracer.errors import sparse as messages
 from tracer.sparse.values import FORMATS, SparseValue, scipy_matrix, traced_arrays, value_of
 from tracer.tensor.variables import AsTensorError
 from tracer.tracing.proxy import Proxy

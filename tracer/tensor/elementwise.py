@@ -173,7 +173,7 @@ def _elementwise(
 # --- arithmetic ----------------------------------------------------------------------------------------------------
 
 sub = _elementwise("sub", np.subtract, "a b", "a - b")
-true_div = _elementwise("true_div", np.true_divide, "a b", "a / b; integers give float64.")
+true_div = _elementwise("true_div", np.true_divide, "a b", "a / b; integers give floatX.")
 floor_div = _elementwise("floor_div", np.floor_divide, "a b", "a // b: the quotient rounded down.")
 int_div = _elementwise("int_div", np.floor_divide, "a b", "a // b: the quotient rounded down.")
 mod = _elementwise("mod", np.remainder, "a b", "a % b: what rounding the quotient down leaves; it has the sign of b.")
@@ -199,7 +199,7 @@ def mul(x: Any, *others: Any) -> Any:
 
 
 def inv(x: Any) -> Any:
-    """1 / x; integers give float64."""
+    """1 / x; integers give floatX."""
     return operation_of(np.true_divide)(1, operand(x))
 
 

@@ -38,9 +38,11 @@ from tracer.tensor.nnet.transposed import (
     conv3d_grad_wrt_inputs,
     conv3d_grad_wrt_weights,
 )
+from tracer.tensor.nnet.upsampling import bilinear_upsampling
 from tracer.tracing.recording import deferred
 
 __all__ = [
+    "bilinear_upsampling",
     "causal_conv1d",
     "conv2d",
     "conv2d_grad_wrt_inputs",
