@@ -4,6 +4,7 @@ Run `python -m benchmarks.symbolic`; it writes a Markdown page.
 """
 
 import argparse
+import platform
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy
 
 from benchmarks import measure
-from benchmarks.report import table
+from benchmarks.report import machine, table
 
 OUTPUT = Path(__file__).resolve().parent / "SYMBOLIC.md"
 STEPS = 10_000
@@ -130,14 +131,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     configure_peers(options.peers)
     rows = [row for program in PROGRAMS for row in measure_program(program, options.peers, options.rounds)]
     heads = ["program", "library", "build and first call", "steady", "of tracer's time"]
-    page = f"# Symbolic programs\n\n{__doc__.splitlines()[0]}\n\n{table(heads, rows)}\n"
+    lines = ["# Symbolic programs", __doc__.splitlines()[0], versions(options.peers), table(heads, rows)]
+    page = "\n\n".join(lines) + "\n"
     options.output.write_text(page, encoding="utf-8")
     print(page)
     return 0
 
 
+def versions(peers: Sequence[str]) -> str:
+    """A line that names the machine and the libraries."""
+    libraries = ", ".join(f"{name} {import_module(name).__version__}" for name in ("numpy", *peers))
+    return f"{machine()} Python {platform.python_version()}, {libraries}."
+
+
 def configure_peers(peers: Sequence[str]) -> None:
-    """Double precision everywhere."""
+    """Import the libraries, which is not part of what is measured; double precision everywhere."""
+    for name in ("tracer.tensor", "pytensor.tensor"):
+        if name.split(".")[0] in peers:
+            import_module(name)
     if "jax" in peers:
         import jax
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import pickle
 import re
 import shutil
 import subprocess
@@ -55,6 +56,15 @@ FORMULAS = [
     (T.dvector() + 1, "<TensorType(float64, vector)> + 1"),
     (x * -2, "x * -2"),
     (T.arange(v.shape[0]), "arange(v.shape[0])"),
+    (X.reshape((2, -1)), "reshape(X, (2, -1))"),
+    (X.flatten(2) + X.flatten(), "flatten(X, 2) + flatten(X)"),
+    (T.alloc(0.5, v.shape[0], 3), "alloc(0.5, v.shape[0], 3)"),
+    (T.zeros(X.shape), "alloc(0, *X.shape)"),
+    (
+        theano.scan(lambda row, total, w: total + T.dot(row, w), X, x, [v])[0],
+        "scan(<lambda>, sequences=[X], outputs_info=[x], non_sequences=[v])",
+    ),
+    (theano.map(lambda item: (item, 2 * item), v)[0][1], "scan(<lambda>, sequences=[v])[1]"),
 ]
 
 
@@ -73,6 +83,12 @@ GRADIENTS = [
     (T.grad(((T.dot(X, v) - u) ** 2).sum(), v), "X.T @ (2 * (X @ v - u))"),
     (T.grad(((T.dot(v, X) - u) ** 2).sum(), X), "v[:, None] @ (2 * (v @ X - u))[None, :]"),
     (X - 0.1 * T.grad((X**2).sum(), X), "X - 0.1 * (2 * X)"),
+    (T.grad(T.nnet.relu(X).mean(), X), "0.5 / (X.shape[0] * X.shape[1]) + 0.5 / (X.shape[0] * X.shape[1]) * sign(X)"),
+    (T.grad((v[::2] * 2).sum(), v), "grad(sum(v[::2] * 2), v)"),
+    (
+        T.grad(theano.reduce(lambda row, total: total + row, X, v)[0].sum(), v),
+        "grad(sum(scan(<lambda>, sequences=[X], outputs_info=[v])[-1]), v)",
+    ),
     (T.jacobian(v**2, v), "jacobian(v**2, v)"),
     (T.Rop(v**2, v, u), "u * (2 * v)"),
 ]
@@ -86,6 +102,15 @@ def test_gradients(expression, text):
 def test_a_gradient_reads_as_python():
     slope = T.grad(x**3 / (1 + x), x)
     assert np.isclose(eval(pp(slope), {"x": 2.0}), float(slope.eval({x: 2.0})))
+
+
+def test_numbers_that_come_of_sizes_are_told_by_their_names():
+    slope = T.grad(T.var(X), X)
+    value = np.arange(6.0).reshape(2, 3) ** 2
+    names = {"X": value, "sum": np.sum}
+    np.testing.assert_allclose(eval(pp(slope), names), slope.eval({X: value}))
+    cost = -T.log(T.nnet.softmax(T.dot(X, W) + u))[T.arange(v.shape[0]), T.cast(v, "int64")].mean()
+    assert "(X.shape[0], W.shape[1])" in pp(T.grad(cost, u))  # not (X.shape[0], X.shape[0])
 
 
 def test_sizes_agree_with_shared_variables():
@@ -165,6 +190,13 @@ def test_options_of_trees():
         debugprint(x, depth="deep")
     with pytest.raises(TypeError, match="not a float"):
         debugprint(1.5)
+
+
+def test_nodes_that_a_monitor_gets_are_trees_too(capsys):
+    seen = []
+    monitor = theano.compile.MonitorMode(post_func=lambda i, node, fn: seen.append(debugprint(node, file="str")))
+    theano.function([x], T.log(x) * x, mode=monitor)(2.0)
+    assert seen[1].startswith("multiply [id A] float64[]") and "log" in seen[1]
 
 
 def test_where_trees_go(capsys):
@@ -322,3 +354,25 @@ def test_breakpoints(monkeypatch, capsys):
     assert single.type == x.type
     with pytest.raises(TypeError, match="must be a scalar"):
         theano.printing.PdbBreakpoint("")(v, v)
+
+
+def test_assertions():
+    positive, longer = T.gt(v, 0).all(), v.shape[0] > 1
+    checked = T.opt.Assert("v is bad")(v, positive, longer)
+    f = theano.function([v], [checked * 2, T.grad((checked**2).sum(), v)])
+    for function in (f, pickle.loads(pickle.dumps(f))):
+        np.testing.assert_array_equal(function([1.0, 2.0]), [[2, 4], [2, 4]])
+        for bad in ([1.0, -1.0], [1.0]):
+            with pytest.raises(AssertionError, match="v is bad"):
+                function(bad)
+    rows, _ = theano.map(lambda item: T.opt.assert_op(item, item > 0), v)
+    with pytest.raises(AssertionError, match="does not hold"):
+        theano.function([v], rows)([1.0, 0.0])
+    with pytest.raises(OverflowError, match="too much"):
+        theano.raise_op.CheckAndRaise(OverflowError, "too much")(x, x < 10).eval({x: 11.0})
+    theano.function([v], T.ones_like(checked))([-1.0])  # what nothing uses is not checked
+    assert pp(checked) == "Assert(v, all(v > 0), v.shape[0] > 1)"
+    with pytest.raises(TypeError, match=r"must be a scalar, not TensorType\(bool, vector\)(.|\n)*HINT"):
+        T.opt.Assert("")(v, v > 0)
+    with pytest.raises(theano.gradient.DisconnectedInputError):
+        T.grad(T.opt.assert_op(y, x > 0), x)

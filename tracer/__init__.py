@@ -58,6 +58,7 @@ if TYPE_CHECKING:  # what the table of lazily imported names says, for type chec
     from tracer.function import function as function
     from tracer.gradient import Lop as Lop
     from tracer.gradient import Rop as Rop
+    from tracer.gradient import sparse_grad as sparse_grad
     from tracer.gradient import subgraph_grad as subgraph_grad
     from tracer.printing import pprint as pprint
     from tracer.scan_module.scan import scan as scan

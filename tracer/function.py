@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tracer import errors
 from tracer.config import config
 from tracer.errors import function as texts
+from tracer.symbolic.derivatives import is_derivative
 from tracer.symbolic.function import Function, FunctionMaker
 from tracer.symbolic.inputs import In, MissingInputError, Out, UnusedInputError, as_input
 from tracer.symbolic.modes import get_mode
 from tracer.symbolic.profiling import profile_of
+from tracer.symbolic.stand_in_sizes import can_do_without
 from tracer.tracing.recording import record
-from tracer.tracing.replay import ancestors, applies, leaves_of, substitute
+from tracer.tracing.replay import ancestors, applies, leaves_of
 from tracer.tracing.shared import SharedVariable, shared
 from tracer.tracing.symbolic import Constant, Symbolic, as_variable
 from tracer.tracing.symbolic_type import TensorType
@@ -97,11 +99,7 @@ def function(
     declared = checked_inputs(inputs, allow_input_downcast)
     results, structure = checked_outputs(outputs)
     variables = [item.variable for item in declared]
-    replacements = checked_givens(givens, variables, rebuild_strict)
-
-    def rebuild(expression: Any) -> Any:
-        return _rebuild([expression], replacements)[0] if replacements else expression
-
+    rebuild = _rebuilder(checked_givens(givens, variables, rebuild_strict))
     pairs = {target: rebuild(value) for target, value in checked_updates(updates).items()}
     wanted = [rebuild(item.variable) for item in results]
     states = [rebuild(item.update) for item in declared if item.update is not None]
@@ -190,10 +188,19 @@ def _check_use(declared: Sequence[In], expressions: Sequence[Any], on_unused: st
             if on_unused == "raise":
                 raise UnusedInputError(text)
             warnings.warn(text, stacklevel=3)
-    for leaf in leaves:
-        if leaf in needed and not leaf.is_constant and not isinstance(leaf, SharedVariable):
-            raise MissingInputError(errors.message(texts.MISSING_INPUT, getattr(leaf, "line", None), name=leaf))
+    missing = [leaf for leaf in leaves if leaf in needed and not (leaf.is_constant or isinstance(leaf, SharedVariable))]
+    _check_missing(missing, expressions, [item.variable for item in declared])
     return used
+
+
+def _check_missing(missing: Sequence[Any], expressions: Sequence[Any], inputs: Sequence[Any]) -> None:
+    """Raise MissingInputError, unless only derivatives are computed from what is missing, and can do without it."""
+    if missing:
+        derivatives = [item for node in applies(expressions, inputs) if is_derivative(node) for item in node.outputs]
+        direct = set(leaves_of(expressions, [*inputs, *derivatives]))
+        leaf = next((leaf for leaf in missing if leaf in direct), missing[0])
+        if leaf in direct or not can_do_without(expressions, missing):
+            raise MissingInputError(errors.message(texts.MISSING_INPUT, getattr(leaf, "line", None), name=leaf))
 
 
 # --- givens ------------------------------------------------------------------------------------------------------
@@ -218,7 +225,7 @@ def checked_givens(givens: Any, inputs: Sequence[Any], strict: bool) -> dict[Any
         new = _replacement(key, value, strict)
         touched.update(ancestors([new], stop=found))
         touched.add(key)
-        found[key] = _rebuild([new], found)[0]
+        found[key] = _rebuilder(found)(new)
     return found
 
 
@@ -239,17 +246,30 @@ def _replacement(key: Any, value: Any, strict: bool) -> Any:
     return new
 
 
-def _rebuild(outputs: Sequence[Any], replacements: Mapping[Any, Any]) -> list[Any]:
-    """Expressions with replacements made; where types change, they are found anew."""
-    if all(key.type == value.type for key, value in replacements.items()):
-        return substitute(outputs, replacements)
+def _rebuilder(replacements: Mapping[Any, Any]) -> Callable[[Any], Any]:
+    """What makes replacements in one expression after the other; what these share stays shared.
+
+    Where types change, they are found anew.
+    """
     new: dict[Any, Any] = dict(replacements)
-    for node in applies(outputs, stop=list(new)):
-        inputs = [new.get(item, item) for item in node.inputs]
-        if any(one is not other for one, other in zip(inputs, node.inputs, strict=True)):
-            args, kwargs = node.call_arguments(inputs)
-            made = record(node.op, args, kwargs)
-            for old, item in zip(node.outputs, made if isinstance(made, list) else [made], strict=True):
-                item.name = old.name
-                new.setdefault(old, item)
-    return [new.get(item, item) for item in outputs]
+    is_retyped = any(key.type != value.type for key, value in replacements.items())
+
+    def rebuild(expression: Any) -> Any:
+        for node in applies([expression], stop=list(new)) if new else ():
+            inputs = [new.get(item, item) for item in node.inputs]
+            if any(one is not other for one, other in zip(inputs, node.inputs, strict=True)):
+                copies = _recorded_again(node, inputs) if is_retyped else node.with_inputs(inputs).outputs
+                for old, item in zip(node.outputs, copies, strict=True):
+                    new.setdefault(old, item)
+        return new.get(expression, expression)
+
+    return rebuild
+
+
+def _recorded_again(node: Any, inputs: Sequence[Any]) -> list[Any]:
+    args, kwargs = node.call_arguments(inputs)
+    made = record(node.op, args, kwargs)
+    copies = made if isinstance(made, list) else [made]
+    for old, item in zip(node.outputs, copies, strict=True):
+        item.name = old.name
+    return copies

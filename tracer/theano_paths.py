@@ -38,7 +38,7 @@ NAMES: dict[str, str] = {
     "scan": "scan_module.scan",
     "scan_checkpoints": "scan_module.scan_checkpoints",
     **dict.fromkeys(("map", "reduce", "foldl", "foldr"), "scan_module.scan_views"),
-    **dict.fromkeys(("Rop", "Lop", "subgraph_grad"), "gradient"),
+    **dict.fromkeys(("Rop", "Lop", "subgraph_grad", "sparse_grad"), "gradient"),
     "dot": "tensor",
     "pprint": "printing",
     "_asarray": "symbolic.safe_asarray",
@@ -82,13 +82,15 @@ PATHS: dict[str, tuple[str, ...]] = {
     "misc.safe_asarray": ("symbolic.safe_asarray",),
     "sandbox.linalg": ("tensor.nlinalg", "tensor.slinalg"),
     "sandbox.linalg.ops": ("tensor.nlinalg", "tensor.slinalg"),
+    "raise_op": ("symbolic.effects",),
     "scan_utils": ("scan_module.scan_utils",),
     "sparse.basic": ("sparse",),
     "sparse.type": ("sparse.types",),
+    "tensor.opt": ("symbolic.effects",),
     "tensor.sharedvar": ("tracing.shared",),
     "tests": (),
     "tests.breakpoint": ("symbolic.effects",),
-    "tests.unittest_tools": ("gradient",),
+    "tests.unittest_tools": ("symbolic.unittest_tools", "gradient"),
 }
 """Theano's paths of modules -> the modules that have their names."""
 
@@ -104,7 +106,7 @@ _LOADED = {
         "symbolic.modes",
     ),
     **dict.fromkeys(("DebugMode", "NanGuardMode", "MonitorMode"), "symbolic.checking_modes"),
-    **dict.fromkeys(("ProfileStats",), "symbolic.profiling"),
+    "ProfileStats": "symbolic.profiling",
 }
 """Names that the function `compile` has as attributes once the modules of symbolic variables are imported."""
 

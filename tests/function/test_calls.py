@@ -1,5 +1,7 @@
 """What compiled functions take and give: arguments, defaults, states, outputs, and the errors of calls."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -528,3 +530,41 @@ def test_casts_are_done_natively_for_the_right_shape():
     assert argument.tolist() == [0, 1, 2]
     with pytest.raises(TypeError, match="loss"):
         f(np.arange(3) * 1j)
+
+
+# --- inputs that a derivative does without ------------------------------------------------------------------------
+
+
+def test_a_derivative_needs_no_values_that_its_result_does_not_depend_on():
+    x, v, bias = T.dvectors("x", "v", "bias")
+    w, direction = T.dmatrices("w", "direction")
+    y = T.dot(x, w)
+    back = function([v, x], T.Lop(y, w, v))
+    np.testing.assert_array_equal(back([2, 2], [0, 1]), [[0, 0], [2, 2]])
+    np.testing.assert_array_equal(back([1, 2, 3], [1, 1]), [[1, 2, 3]] * 2)
+    np.testing.assert_array_equal(back([2], [1]), [[2]])
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(back))([2, 2], [0, 1]), [[0, 0], [2, 2]])
+    np.testing.assert_array_equal(function([direction, x], T.Rop(y, w, direction))([[2, 2], [2, 2]], [0, 1]), [2, 2])
+    np.testing.assert_array_equal(function([x], T.grad((x**2 + bias).sum(), x), mode="DebugMode")([1, 2]), [2, 4])
+    np.testing.assert_array_equal(function([x], T.grad(x.sum() + bias.mean(), x))([1, 2]), [1, 1])
+    np.testing.assert_array_equal(function([w, x], T.jacobian(y + bias, x))(np.eye(2) * 3, [1, 2]), np.eye(2) * 3)
+    np.testing.assert_array_equal(function([w, v, x], T.Lop(y, w, v))(np.eye(2), [2, 2], [0, 1]), [[0, 0], [2, 2]])
+    sums, _ = theano.scan(lambda row, total: total + T.dot(row, w), direction, v)
+    slope = function([direction, w, v], T.grad(sums[-1].sum() + bias.sum(), direction))
+    np.testing.assert_array_equal(slope(np.ones((4, 2)), [[1, 2], [3, 4]], [0, 0]), [[3, 7]] * 4)
+
+
+def test_a_derivative_needs_values_and_sizes_that_its_result_depends_on():
+    x, bias = T.dvectors("x", "bias")
+    for gradient in (
+        T.grad((x * bias).sum(), x),
+        T.grad((x**2 + bias).sum(), x) + bias,
+        T.grad((x.sum() + bias).sum(), x),  # as many times 1 as bias has elements
+        T.grad((x[:, None] + bias).sum(), x),
+        T.grad((x * T.arange(bias.shape[0])[0]).sum(), x) + T.grad((x**2 * T.cast(bias[0], "int64")).sum(), x),
+    ):
+        with pytest.raises(MissingInputError, match="depend on bias"):
+            function([x], gradient)
+    f = function([x], T.grad((x**2 + bias).sum(), x))
+    with pytest.raises(ValueError, match=r"values of bias, but on their sizes(.|\n)*HINT"):
+        f([1.0])  # broadcasts to as many as there are

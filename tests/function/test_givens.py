@@ -6,6 +6,7 @@ import pytest
 import tracer as theano
 import tracer.tensor as T
 from tracer.function import function
+from tracer.symbolic.derivatives import is_derivative
 
 
 def test_forms_of_givens():
@@ -112,3 +113,13 @@ def test_a_failing_given_leaves_the_expression_as_it_was():
     with pytest.raises(TypeError):
         function([y], z, givens={x: T.dvector()})
     assert function([x], z)(2) == 4
+
+
+def test_what_outputs_and_updates_share_stays_shared():
+    x, given = T.dvector("x"), T.dvector("given")
+    parameters = [theano.shared(np.ones(3), name=name) for name in "abc"]
+    cost = T.sum((x * parameters[0] + parameters[1]) ** 2 * parameters[2])
+    gradients = T.grad(cost, parameters)
+    updates = [(item, item - 0.1 * slope) for item, slope in zip(parameters, gradients, strict=True)]
+    f = theano.function([given], cost, updates=updates, givens={x: given * 2})
+    assert sum(is_derivative(node) for node in f.maker.fgraph.toposort()) == 1

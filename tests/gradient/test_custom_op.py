@@ -299,3 +299,42 @@ def test_a_decorated_function_with_several_results():
 
     with pytest.raises(TypeError, match="gave 1 results, but has 2 otypes"):
         theano.function([x], too_few(x))(POINT)
+
+
+def test_tools_for_tests_of_ops():
+    from tracer.tests import unittest_tools as utt
+
+    class Double(theano.Op):
+        __props__ = ("extra",)
+
+        def __init__(self, extra=0):
+            self.extra = extra
+
+        def make_node(self, x):
+            x = T.as_tensor_variable(x)
+            return theano.Apply(self, [x], [x.type()])
+
+        def perform(self, node, inputs, output_storage):
+            output_storage[0][0] = inputs[0] * 2
+
+        def infer_shape(self, node, shapes):
+            return [(shapes[0][0] + self.extra, shapes[0][1])]
+
+        def grad(self, inputs, output_gradients):
+            return [output_gradients[0] * 2]
+
+    class Tests(utt.InferShapeTester):
+        def check(self, op):
+            x = T.dmatrix()
+            self._compile_and_check([x], [op(x)], [np.random.rand(5, 4)], Double)
+
+    case = Tests("check")
+    case.setUp()
+    assert np.random.rand() == np.random.RandomState(utt.fetch_seed()).rand()
+    case.check(Double())
+    with pytest.raises((AssertionError, ValueError)):
+        case.check(Double(extra=1))
+    utt.verify_grad(Double(), [np.random.rand(3, 2)])
+    utt.assert_allclose(np.float32(0.1), 0.1)
+    with pytest.raises(AssertionError):
+        utt.assert_allclose(np.float64(0.1), np.float64(0.1 + 1e-6))

@@ -335,3 +335,13 @@ def test_every_message_has_a_hint():
     texts = {name: text for name, text in vars(gradient_messages).items() if name.isupper()}
     assert len(texts) > 20
     assert not [name for name, text in texts.items() if "HINT" not in text and not name.startswith("HINT")]
+
+
+def test_sizes_that_do_not_fit_in_a_part_that_stays_constant_are_named():
+    x, a, b = T.dvectors("x", "a", "b")
+    for cost, text in (
+        ((x**2).sum() + (a + b).sum(), "could not be broadcast"),
+        ((x * T.dot(a, b)).sum(), "not aligned"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            theano.function([x, a, b], T.grad(cost, x), on_unused_input="ignore")([1, 2], [1, 2, 3], [1, 2])

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tracer import errors
+from tracer.symbolic.graph import clone as clone
+from tracer.symbolic.graph import map_variables as map_variables
 from tracer.tracing.shared import SharedVariable
 
 

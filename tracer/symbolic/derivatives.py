@@ -67,9 +67,14 @@ class Expression:
         return [*self.wrt, *self.outer, *self.inner]
 
 
+def is_derivative(node: Any) -> bool:
+    """Whether a recorded call is that of a derivative."""
+    return bool(node.arguments) and isinstance(node.arguments[0], Expression)
+
+
 def shown_inputs(node: Any) -> list[Any]:
     """The inputs of a recorded call that tell what it is: of a derivative, of what and with respect to what."""
-    if node.arguments and isinstance(node.arguments[0], Expression):
+    if is_derivative(node):
         return [*node.arguments[0].outputs, *node.arguments[0].wrt]
     return list(node.inputs)
 

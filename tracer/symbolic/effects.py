@@ -1,4 +1,4 @@
-"""Values that are looked at while a compiled function runs: printed, or handed to a debugger."""
+"""Values that are looked at while a compiled function runs: printed, checked, or handed to a debugger."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from tracer import errors
+from tracer.errors import function as texts
 from tracer.ops.python_calls import PYTHON_CALL, Identity
 from tracer.tracing.proxy import Proxy, unwrap
 from tracer.tracing.recording import Operation
@@ -146,3 +148,80 @@ class _Stopping(_Effect):
             print(f"-- {self.op.title}: the values are in `monitored`, a list of {len(monitored)} arrays")
             breakpoint()
         return tuple(monitored)
+
+
+class CheckAndRaise(Operation):
+    """An op that returns a value, and raises an error at run time unless all conditions hold.
+
+    Nothing is checked where the result is not used.
+
+    Parameters
+    ----------
+    exc_type : type
+        The exception to raise.
+    msg : str
+        Its text.
+
+    Examples
+    --------
+    >>> import tracer as theano, tracer.tensor as T
+    >>> x = T.dvector("x")
+    >>> f = theano.function([x], T.log(CheckAndRaise(ValueError, "x must be positive")(x, T.gt(x, 0).all())))
+    >>> try:
+    ...     f([1.0, -1.0])
+    ... except ValueError as error:
+    ...     print(error)
+    x must be positive
+    """
+
+    def __init__(self, exc_type: type[Exception], msg: str = "") -> None:
+        super().__init__("Assert", self._replayed, lambda value, *conditions: value.type)
+        self.exc_type, self.msg = exc_type, msg
+
+    def __call__(self, value: Any, *conds: Any) -> Any:
+        """Check conditions where the value is used. Raises TypeError if one is not a scalar."""
+        if is_computing():
+            return self._replayed(value, *conds)
+        conditions = list(map(as_variable, conds))
+        for item in conditions:
+            if item.ndim:
+                raise TypeError(errors.message(texts.CONDITION_NDIM, type=item.type))
+        return super().__call__(as_variable(value), *conditions)
+
+    def __reduce__(self) -> Any:
+        return CheckAndRaise, (self.exc_type, self.msg)
+
+    def connection_pattern(self, node: Any) -> list[list[bool]]:
+        """Derivatives flow through the value, and not through the conditions."""
+        return [[True], *([False] for _ in node.inputs[1:])]
+
+    def _replayed(self, value: Any, *conditions: Any) -> Any:
+        return _call(_Check(self, len(conditions)), [*conditions, value])[0]
+
+
+class _Check(_Effect):
+    def __init__(self, op: Any, first: int) -> None:
+        super().__init__(op)
+        self.first = first
+
+    def compute(self, *arrays: np.ndarray[Any, Any]) -> tuple[Any, ...]:
+        if not all(map(bool, arrays[: self.first])):
+            raise self.op.exc_type(self.op.msg)
+        return arrays[self.first :]
+
+
+def Assert(msg: str = "a condition that was asserted does not hold") -> CheckAndRaise:  # the name that programs know
+    """An op that returns its first argument, and raises AssertionError at run time unless all others are true.
+
+    Examples
+    --------
+    >>> import tracer as theano, tracer.tensor as T
+    >>> x = T.dvector("x")
+    >>> f = theano.function([x], Assert("one more")(x, x.shape[0] > 1) * 2)
+    >>> f([1.0, 2.0])
+    array([2., 4.])
+    """
+    return CheckAndRaise(AssertionError, msg)
+
+
+assert_op = Assert()

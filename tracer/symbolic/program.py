@@ -11,6 +11,7 @@ import numpy as np
 
 from tracer import errors
 from tracer.config import config
+from tracer.errors import function as texts
 from tracer.graph.graph import Graph
 from tracer.graph.node import Node, input_node
 from tracer.lower.build import Layout
@@ -18,6 +19,7 @@ from tracer.pipeline import entry_of, setting_guards, without_collector
 from tracer.rewrite.passes import optimise
 from tracer.run import backend, reference
 from tracer.run.cpu import Dispatcher
+from tracer.symbolic.stand_in_sizes import replay_without
 from tracer.tracing import trace
 from tracer.tracing.proxy import Proxy, unwrap
 from tracer.tracing.replay import leaves_of, replay
@@ -173,6 +175,9 @@ class SymbolicProgram:
         given = set(self.inputs)
         leaves = leaves_of([*self.outputs, *self.updates.values()], stop=given)
         self.shared = [item for item in leaves if isinstance(item, SharedVariable) and item not in given]
+        self.absent = [
+            item for item in leaves if not (item in given or item.is_constant or isinstance(item, SharedVariable))
+        ]
         self.kinds = [item.type for item in (*self.inputs, *self.shared)]
         self.results = [item.type for item in (*self.outputs, *self.updates.values())]
         self.signatures: dict[Hashable, _Signature] = {}
@@ -323,7 +328,7 @@ class SymbolicProgram:
         known = dict(zip((*self.inputs, *self.shared), values, strict=True))
         wanted = [*self.outputs, *self.updates.values()]
         with trace.specialising(evaluate):
-            found = replay(wanted, known)
+            found = self._replay_without_absent(wanted, known) if self.absent else replay(wanted, known)
             outputs: list[Node] = []
             counts, statics = [], []
             for kind, value in zip(self.results, found, strict=True):
@@ -333,6 +338,12 @@ class SymbolicProgram:
                 counts.append(len(leaves))
                 statics.append(static)
         return Graph(tuple(nodes), tuple(outputs)), counts, statics
+
+    def _replay_without_absent(self, wanted: list[Any], known: dict[Any, Any]) -> list[Any]:
+        found = replay_without(wanted, self.absent, known)
+        if found is None:
+            raise ValueError(errors.message(texts.ABSENT_SIZES, names=", ".join(map(str, self.absent))))
+        return found
 
     # --- the native call path ------------------------------------------------------------------------------------
 

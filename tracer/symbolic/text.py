@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations_with_replacement
+from math import prod
 from typing import Any
 
 import numpy as np
 
-from tracer.graph.graph import Graph
+from tracer.graph.graph import Graph, toposort
 from tracer.graph.node import Node
 from tracer.graph.op import FUNCTIONS, OPS
 from tracer.graph.text import ATOM, UNARY, Piece, binary, pieces_of, within
@@ -24,11 +25,13 @@ from tracer.rewrite.passes import forget_derivatives, optimise
 from tracer.symbolic.derivatives import gradients, jacobians, pushed_forward
 from tracer.symbolic.function import Function
 from tracer.symbolic.program import SymbolicPlan
-from tracer.symbolic.stand_in_sizes import StandIns, stand_ins
+from tracer.symbolic.stand_in_sizes import FIRST_SIZE, StandIns, stand_ins
 from tracer.tracing.replay import applies
 from tracer.tracing.symbolic import as_variable
 
-LONGEST = 20_000
+LONGEST = 5_000
+_OTHER_SIZE = 307
+_PLAIN = (1, 2, 3, 4, 0.5, 0.25, 1.5)
 _DIVISION, _POWER = 13, 15
 _DERIVATIVES = tuple(item.operation for item in (gradients, jacobians, pushed_forward))
 
@@ -119,7 +122,7 @@ def call(variable: Any, inputs: Sequence[Piece]) -> Piece:
     if special is not None:
         found = special(*args, **kwargs)
         if found is not None:
-            return found
+            return found if len(node.outputs) == 1 else (f"{found[0]}[{variable.index}]", ATOM)
     entry = FUNCTIONS.get(node.op.function) if isinstance(node.op.function, np.ufunc) else None
     op = entry.op if entry else None
     if op is not None and op.symbol is not None and not kwargs:
@@ -187,6 +190,24 @@ def _arange(start: Any, stop: Any, step: Any, dtype: Any) -> Piece:
     return f"arange({', '.join(map(repr, bounds))})", ATOM
 
 
+def _alloc(value: Any, shape: Any) -> Piece:
+    sizes = ", ".join(map(repr, shape)) if isinstance(shape, list | tuple) else f"*{shape!r}"
+    return f"alloc({value!r}, {sizes})", ATOM
+
+
+def _flatten(x: Any, ndim: int = 1) -> Piece:
+    return (f"flatten({x!r})" if ndim == 1 else f"flatten({x!r}, {ndim})"), ATOM
+
+
+def _scan(
+    inner: Any, sequences: Any, initials: Any, shared: Any, outer: Any, n_steps: Any = None, *_: Any, **__: Any
+) -> Piece:
+    parts = {"sequences": sequences, "outputs_info": initials, "non_sequences": [*shared, *outer]}
+    shown = [repr(inner), *(f"{name}={list(values)}" for name, values in parts.items() if values)]
+    shown += [] if n_steps is None else [f"n_steps={n_steps!r}"]
+    return f"scan({', '.join(shown)})", ATOM
+
+
 _SPECIAL: dict[str, Callable[..., Piece | None]] = {
     "Subtensor": _subtensor,
     "IncSubtensor": _assigned,
@@ -198,6 +219,10 @@ _SPECIAL: dict[str, Callable[..., Piece | None]] = {
     "transpose": _transpose,
     "ARange": _arange,
     "Copy": lambda x: x.piece,
+    "Alloc": _alloc,
+    "Flatten": _flatten,
+    "Reshape": lambda x, shape, *_: (f"reshape({x!r}, {shape!r})", ATOM),
+    "Scan": _scan,
     "Second": lambda a, b: (f"fill({a!r}, {b!r})", ATOM),
 }
 
@@ -214,12 +239,11 @@ def _derived_pieces(order: Sequence[Any]) -> dict[Any, Piece]:
 
 
 def _formulas(node: Any) -> list[Piece]:
-    sizes = None if node.op is jacobians.operation else stand_ins(node.outputs)
-    if sizes is not None:
-        nodes = [value.__tracer_node__ for value in sizes.replay(node.outputs) if hasattr(value, "__tracer_node__")]
-        if len(nodes) == len(node.outputs):
-            graph = rewrite(forget_derivatives(Graph((), tuple(nodes))), (*CANONICAL, *ALGEBRA))
-            return formulas(graph.outputs, sizes)
+    if node.op is not jacobians.operation:
+        found, other = (_with_sizes(node, first) for first in (FIRST_SIZE, _OTHER_SIZE))
+        # A text that differs has a number in it that comes of a made-up size.
+        if found is not None and found == other and all(len(text) <= LONGEST for text, _ in found):
+            return found
     expression = node.arguments[0]
     of, by = Printer()(*expression.outputs), Printer()(*expression.wrt)
     places = range(len(node.outputs))
@@ -227,6 +251,23 @@ def _formulas(node: Any) -> list[Piece]:
         (f"{node.op.name}({of}, [{by}])[{place}]" if len(places) > 1 else f"{node.op.name}({of}, {by})", ATOM)
         for place in places
     ]
+
+
+def _with_sizes(node: Any, first: int) -> list[Piece] | None:
+    """The formulas of a derivative, found with sizes that are made up from `first` on."""
+    sizes = stand_ins(node.outputs, first)
+    if sizes is None:
+        return None
+    nodes = [value.__tracer_node__ for value in sizes.replay(node.outputs) if hasattr(value, "__tracer_node__")]
+    if len(nodes) != len(node.outputs) or _has_bodies(nodes):
+        return None
+    graph = rewrite(forget_derivatives(Graph((), tuple(nodes))), (*CANONICAL, *ALGEBRA))
+    return formulas(graph.outputs, sizes)
+
+
+def _has_bodies(nodes: Sequence[Node]) -> bool:
+    """Whether there are loops or branches, which are no formulas."""
+    return any(isinstance(value, Graph) for node in toposort(nodes) for value in node.params.values())
 
 
 def formulas(nodes: Sequence[Node], sizes: StandIns | None = None) -> list[Piece]:
@@ -286,15 +327,21 @@ def _constant(value: np.ndarray[Any, Any], known: Mapping[int, Piece]) -> Piece:
     if value.ndim == 1 and value.size in known and np.array_equal(value, np.arange(value.size)):
         return f"arange({known[value.size][0]})", ATOM
     if value.ndim == 0 and value.dtype.kind in "iuf" and value != 0 and known:
-        for factor in (1, 2, 3, 4):
-            for size, piece in known.items():
-                if abs(value) == factor / size:
-                    text = f"{'-' * bool(value < 0)}{factor} / {within(piece, _DIVISION + 1)}"
-                    return text, _DIVISION
+        for size, piece in known.items():
+            factor = _factor(abs(float(value)), size, value.dtype)
+            if factor is not None:
+                text = f"{'-' * bool(value < 0)}{factor} / {within(piece, _DIVISION + 1)}"
+                return text, _DIVISION
         if abs(float(value)) in known:
             text, binding = known[int(abs(value))]
             return (text, binding) if value > 0 else (f"-{within((text, binding), UNARY)}", UNARY)
     return number(value)
+
+
+def _factor(value: float, size: int, dtype: np.dtype[Any]) -> str | None:
+    """The plain number that divided by a size is a value."""
+    near = 4 * float(np.finfo(dtype).eps) if dtype.kind == "f" else 0.0
+    return next((str(plain) for plain in _PLAIN if abs(value * size - plain) <= near * plain), None)
 
 
 def _size_names(sizes: StandIns | None) -> dict[int, str]:
@@ -303,10 +350,11 @@ def _size_names(sizes: StandIns | None) -> dict[int, str]:
 
 
 def _products(names: Mapping[int, str]) -> dict[int, Piece]:
-    """Sizes and products of two of them -> how they are written."""
+    """Sizes and products of a few of them -> how they are written."""
     known: dict[int, Piece] = {size: (name, ATOM) for size, name in names.items()}
-    for one, other in combinations_with_replacement(names, 2):
-        known.setdefault(one * other, (f"{names[one]} * {names[other]}", _DIVISION))
+    for count in (2, 3, 4) if len(names) <= 8 else (2,):
+        for group in combinations_with_replacement(names, count):
+            known.setdefault(prod(group), (" * ".join(names[size] for size in group), _DIVISION))
     return known
 
 

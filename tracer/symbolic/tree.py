@@ -11,6 +11,7 @@ import numpy as np
 
 from tracer.graph import text
 from tracer.graph.graph import Graph
+from tracer.graph.node import Node
 from tracer.rewrite.passes import optimise
 from tracer.symbolic.derivatives import shown_inputs
 from tracer.symbolic.function import Function
@@ -39,7 +40,7 @@ def debugprint(
     Parameters
     ----------
     obj : variable, Apply, function, or list of them
-        A function is printed as the graph that it runs, after rewriting.
+        A function is printed as the graph that it runs, after rewriting. Nodes of that graph are printed too.
     depth : int
         How many levels; all if -1.
     print_type : bool
@@ -87,6 +88,8 @@ def debugprint(
             lines += printed.lines(item.outputs[:1], print_clients)
         elif isinstance(item, Symbolic):
             lines += printed.lines([item], print_clients)
+        elif isinstance(item, Node):
+            lines.append(text.debugprint(item))
         else:
             raise TypeError(f"debugprint shows variables, Apply nodes and functions, not a {type(item).__name__}")
     lines += printed.inner_lines()

@@ -201,8 +201,10 @@ def _replay_one(output: Any, found: dict[Any, Any], redirect: Mapping[Any, Any],
             continue
         stack.pop()
         values = [found[item] for item in inputs]
-        failure = next((value for value in values if isinstance(value, Failure)), None) if heed_failures else None
+        failure = next((value for value in values if isinstance(value, Failure)), None)
         if failure is not None and not owner.op.is_lazy:
+            if not heed_failures:
+                raise failure.error
             found.update((item, failure) for item in owner.outputs)
             continue
         try:
