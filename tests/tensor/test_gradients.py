@@ -91,3 +91,15 @@ def test_no_derivative_flows(function):
     x = T.dmatrix("x")
     cost = (function(x) * 1.0).sum() + x.sum()
     np.testing.assert_array_equal(tracer.function([x], T.grad(cost, x))(SQUARE), np.ones((3, 3)))
+
+
+def test_derivatives_reach_what_is_indexed_not_the_index():
+    x, y, i = T.dvector("x"), T.dscalar("y"), T.lscalar("i")
+    for cost in (x[i] ** 2, T.sum(x[i:]), T.sum(T.set_subtensor(x[i], y) ** 2)):
+        with pytest.raises(tracer.errors.DisconnectedInputError):
+            T.grad(cost, i)
+        assert T.grad(cost, i, disconnected_inputs="ignore").dtype == "float64"
+    slope, other = T.grad(T.sum(T.set_subtensor(x[i], y) ** 2), [x, y])
+    found = tracer.function([x, y, i], [slope, other])(np.arange(3.0), 5.0, 1)
+    np.testing.assert_array_equal(found[0], [0, 0, 4])
+    assert found[1] == 10

@@ -22,7 +22,7 @@ from tracer.graph.rules import is_traced
 from tracer.ops import indexing
 from tracer.tensor import shaping
 from tracer.tensor.creation import second
-from tracer.tensor.indexing import Range, axes_of, is_mask, subtensor, traced_positions, without_masks
+from tracer.tensor.indexing import Range, axes_of, connects, is_mask, subtensor, traced_positions, without_masks
 from tracer.tensor.variables import as_tensor_variable
 from tracer.tracing.proxy import Proxy
 from tracer.tracing.recording import deferred, operation_of
@@ -53,6 +53,9 @@ def assigned(x: Any, key: tuple[Any, ...], y: Any, mode: str) -> Any:
     if len(key) == 1 and is_traced(key[0]) and is_mask(key[0]) and np.ndim(y) <= x.ndim - key[0].ndim:
         return indexing.assign(x, key[0], y, mode)
     return _assigned(x, without_masks(key), y, mode)
+
+
+assigned.operation.connection_pattern = connects(0, 2)
 
 
 def _assigned(x: Any, key: tuple[Any, ...], y: Any, mode: str) -> Any:

@@ -140,6 +140,16 @@ def _kinds(part: Any) -> list[Any]:
     return ["int"]
 
 
+def connects(*positions: int) -> Any:
+    """The connection pattern of a call through which derivatives reach only these of its arguments."""
+
+    def pattern(node: Any) -> list[list[bool]]:
+        args, _ = node.call_arguments(node.inputs)
+        return [[any(item is args[position] for position in positions)] for item in node.inputs]
+
+    return pattern
+
+
 @deferred(name="Subtensor", infer=_infer)
 def subtensor(x: Any, key: tuple[Any, ...]) -> Any:
     """x[key], where slices are `Range`s and bounds and positions may be traced."""
@@ -148,6 +158,9 @@ def subtensor(x: Any, key: tuple[Any, ...]) -> Any:
         x = Proxy(constant(x))
     x, key = _cut_ranges(x, key)
     return x[key]
+
+
+subtensor.operation.connection_pattern = connects(0)
 
 
 def _flat(key: tuple[Any, ...]) -> list[Any]:
