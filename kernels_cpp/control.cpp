@@ -151,20 +151,26 @@ class Scan final : public Instruction {
         return found;
     }
 
+    // Which argument a carry enters a step as, and which output it leaves it as.
+    static std::pair<int64_t, int64_t> read_carry(py::handle item, int64_t arguments, int64_t outputs) {
+        const Shape pair = read_integers(item, "carries");
+        if (pair.size() != 2 || pair[0] < 0 || pair[0] >= arguments || pair[1] < 0 || pair[1] >= outputs) {
+            malformed("a carry is not a pair of argument and output");
+        }
+        return {pair[0], pair[1]};
+    }
+
     // The carries of which each new value replaces the old one in its place.
     static std::vector<std::pair<int64_t, int64_t>> shared_carries(py::handle description) {
         const auto sources = py::cast<py::tuple>(description.attr("sources"));
         const auto targets = py::cast<py::tuple>(description.attr("targets"));
         std::vector<std::pair<int64_t, int64_t>> found;
         for (py::handle item : description.attr("carries")) {
-            const Shape pair = read_integers(item, "carries");
-            if (pair.size() != 2 || pair[0] < 0 || pair[0] >= static_cast<int64_t>(sources.size()) || pair[1] < 0 ||
-                pair[1] >= static_cast<int64_t>(targets.size())) {
-                malformed("a carry is not a pair of argument and output");
-            }
-            const py::object from = sources[pair[0]].attr("view"), to = targets[pair[1]].attr("view");
+            const auto [argument, output] =
+                read_carry(item, static_cast<int64_t>(sources.size()), static_cast<int64_t>(targets.size()));
+            const py::object from = sources[argument].attr("view"), to = targets[output].attr("view");
             if (from.attr("buffer").equal(to.attr("buffer"))) {
-                found.emplace_back(pair[0], pair[1]);
+                found.emplace_back(argument, output);
             }
         }
         return found;
@@ -172,25 +178,21 @@ class Scan final : public Instruction {
 
     void read_carries(py::handle pairs) {
         for (py::handle item : pairs) {
-            const Shape pair = read_integers(item, "carries");
-            if (pair.size() != 2 || pair[0] < 0 || pair[0] >= inner_->argument_count() || pair[1] < 0 ||
-                pair[1] >= inner_->output_count()) {
-                malformed("a carry is not a pair of argument and output");
-            }
-            const Buffer &argument = *inner_->argument(pair[0]), &output = *inner_->output(pair[1]);
+            const auto [from, to] = read_carry(item, inner_->argument_count(), inner_->output_count());
+            const Buffer &argument = *inner_->argument(from), &output = *inner_->output(to);
             if (argument.dtype != output.dtype || argument.shape != output.shape || !is_contiguous(argument)) {
                 malformed("a carry's argument and output cannot exchange their memory");
             }
             for (const Carry& other : carries_) {
-                if (other.argument == pair[0] || other.output == pair[1]) {
+                if (other.argument == from || other.output == to) {
                     malformed("two carries have an argument or an output in common");
                 }
             }
-            if (pair[1] == stop_) {
+            if (to == stop_) {
                 malformed("the stop is a carry");
             }
-            carries_.push_back({pair[0], pair[1], inner_->argument_buffer(pair[0]), inner_->output_buffer(pair[1]),
-                                View{}, output.size * static_cast<int64_t>(itemsize(output.dtype))});
+            carries_.push_back({from, to, inner_->argument_buffer(from), inner_->output_buffer(to), View{},
+                                output.size * static_cast<int64_t>(itemsize(output.dtype))});
         }
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tracer import errors
@@ -16,7 +16,7 @@ from tracer.symbolic.modes import get_mode
 from tracer.symbolic.profiling import profile_of
 from tracer.symbolic.stand_in_sizes import can_do_without
 from tracer.tracing.recording import record
-from tracer.tracing.replay import ancestors, applies, leaves_of
+from tracer.tracing.replay import Substitution, ancestors, applies, leaves_of
 from tracer.tracing.shared import SharedVariable, shared
 from tracer.tracing.symbolic import Constant, Symbolic, as_variable
 from tracer.tracing.symbolic_type import TensorType
@@ -99,7 +99,11 @@ def function(
     declared = checked_inputs(inputs, allow_input_downcast)
     results, structure = checked_outputs(outputs)
     variables = [item.variable for item in declared]
-    rebuild = _rebuilder(checked_givens(givens, variables, rebuild_strict))
+    substitution = _substitution(checked_givens(givens, variables, rebuild_strict))
+
+    def rebuild(expression: Any) -> Any:
+        return substitution([expression])[0]
+
     pairs = {target: rebuild(value) for target, value in checked_updates(updates).items()}
     wanted = [rebuild(item.variable) for item in results]
     states = [rebuild(item.update) for item in declared if item.update is not None]
@@ -225,7 +229,7 @@ def checked_givens(givens: Any, inputs: Sequence[Any], strict: bool) -> dict[Any
         new = _replacement(key, value, strict)
         touched.update(ancestors([new], stop=found))
         touched.add(key)
-        found[key] = _rebuilder(found)(new)
+        found[key] = _substitution(found)([new])[0]
     return found
 
 
@@ -246,24 +250,10 @@ def _replacement(key: Any, value: Any, strict: bool) -> Any:
     return new
 
 
-def _rebuilder(replacements: Mapping[Any, Any]) -> Callable[[Any], Any]:
-    """What makes replacements in one expression after the other; what these share stays shared.
-
-    Where types change, they are found anew.
-    """
-    new: dict[Any, Any] = dict(replacements)
+def _substitution(replacements: Mapping[Any, Any]) -> Substitution:
+    """What makes replacements; where types change, they are found anew."""
     is_retyped = any(key.type != value.type for key, value in replacements.items())
-
-    def rebuild(expression: Any) -> Any:
-        for node in applies([expression], stop=list(new)) if new else ():
-            inputs = [new.get(item, item) for item in node.inputs]
-            if any(one is not other for one, other in zip(inputs, node.inputs, strict=True)):
-                copies = _recorded_again(node, inputs) if is_retyped else node.with_inputs(inputs).outputs
-                for old, item in zip(node.outputs, copies, strict=True):
-                    new.setdefault(old, item)
-        return new.get(expression, expression)
-
-    return rebuild
+    return Substitution(replacements, _recorded_again if is_retyped else None)
 
 
 def _recorded_again(node: Any, inputs: Sequence[Any]) -> list[Any]:

@@ -20,7 +20,7 @@ from tracer.tracing import capture, stand_ins, trace
 from tracer.tracing.proxy import Proxy
 from tracer.tracing.shared import Shared, owner
 from tracer.tree import Structure, flatten, unflatten
-from tracer.types import type_of
+from tracer.types import element_strides, type_of
 
 
 @contextmanager
@@ -298,11 +298,6 @@ def entry_of(array: np.ndarray[Any, Any]) -> Entry:
     return array.dtype, array.shape, array.strides
 
 
-def element_strides(array: np.ndarray[Any, Any]) -> tuple[int, ...]:
-    """Strides in elements."""
-    return tuple(stride // array.itemsize for stride in array.strides)
-
-
 def as_input(value: Any, name: str) -> np.ndarray[Any, Any]:
     """An array argument in a form that programs take: plain ndarray, traced dtype, aligned, whole-element strides.
 
@@ -311,8 +306,13 @@ def as_input(value: Any, name: str) -> np.ndarray[Any, Any]:
     trace.check_array(value, name)
     array = np.asarray(value)
     trace.check_dtype(array, name)
+    return in_whole_elements(array)
+
+
+def in_whole_elements(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """An array that programs take, aligned and with strides of whole elements: itself, or a copy."""
     if not array.flags.aligned or any(stride % array.itemsize for stride in array.strides):
-        array = array.copy(order="C")
+        return array.copy(order="C")
     return array
 
 

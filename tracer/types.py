@@ -183,3 +183,12 @@ def contiguous_strides(shape: Sequence[int]) -> tuple[int, ...]:
         strides.append(step)
         step *= max(size, 1)
     return tuple(reversed(strides))
+
+
+def element_strides(array: np.ndarray[Any, Any]) -> tuple[int, ...]:
+    """Strides of an array, in elements.
+
+    >>> element_strides(np.zeros((2, 3, 4))[:, ::2])
+    (12, 8, 1)
+    """
+    return tuple(stride // array.itemsize for stride in array.strides)

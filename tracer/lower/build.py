@@ -21,7 +21,7 @@ from tracer.lower.items import (
     squeezed_strides,
     tidy_strides,
 )
-from tracer.types import contiguous_strides
+from tracer.types import contiguous_strides, element_strides
 
 Layout = tuple[Ints, Ints]
 """Shape and strides, in elements, of an argument."""
@@ -139,8 +139,7 @@ class Builder:
             raise ValueError(f"{node!r} is used but is not an input of the graph")
 
     def constant(self, array: np.ndarray[Any, Any]) -> Value:
-        strides = tuple(stride // array.itemsize for stride in array.strides)
-        source = Source("constant", array.dtype, array.shape, strides, len(self.arrays))
+        source = Source("constant", array.dtype, array.shape, element_strides(array), len(self.arrays))
         self.arrays.append(array)
         self.constants.append(source)
         return source.value

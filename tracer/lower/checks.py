@@ -28,7 +28,7 @@ from tracer.lower.instructions import (
     View,
     Window,
 )
-from tracer.types import contiguous_strides, is_supported
+from tracer.types import contiguous_strides, element_strides, is_supported
 
 BUFFER_KINDS = ("argument", "constant", "temporary", "output")
 REDUCE_KINDS = ("sum", "prod", "max", "min", "any", "all")
@@ -134,8 +134,7 @@ class Verifier:
         if buffer.kind == "constant":
             self.require(buffer.index < len(self.source.constants), f"there is no constant {buffer.index}")
             array = self.source.constants[buffer.index]
-            strides = tuple(stride // array.itemsize for stride in array.strides)
-            same = (array.dtype, array.shape, strides) == (buffer.dtype, buffer.shape, buffer.strides)
+            same = (array.dtype, array.shape, element_strides(array)) == (buffer.dtype, buffer.shape, buffer.strides)
             self.require(same, f"constant {buffer.index} has another dtype, shape or strides")
         if buffer.kind in ("temporary", "output"):
             axes = zip(buffer.shape, buffer.strides, contiguous_strides(buffer.shape), strict=True)

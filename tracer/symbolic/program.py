@@ -15,7 +15,7 @@ from tracer.errors import function as texts
 from tracer.graph.graph import Graph
 from tracer.graph.node import Node, input_node
 from tracer.lower.build import Layout
-from tracer.pipeline import entry_of, setting_guards, without_collector
+from tracer.pipeline import entry_of, in_whole_elements, setting_guards, without_collector
 from tracer.rewrite.passes import optimise
 from tracer.run import backend, reference
 from tracer.run.cpu import Dispatcher
@@ -25,7 +25,7 @@ from tracer.tracing.proxy import Proxy, unwrap
 from tracer.tracing.replay import leaves_of, replay
 from tracer.tracing.shared import Shared, SharedVariable
 from tracer.tracing.symbolic_type import TensorType
-from tracer.types import type_of
+from tracer.types import element_strides, type_of
 
 Array = np.ndarray[Any, Any]
 
@@ -225,7 +225,7 @@ class SymbolicProgram:
     def find_plan(self, values: Sequence[Any]) -> tuple[Flat, SymbolicPlan]:
         """The plan for values, compiled if need be, and the values taken apart."""
         flat = _flatten(self.kinds, [*values, *(item.cell[0] for item in self.shared)])
-        arrays = [_whole(array) for array in flat.arrays]
+        arrays = [in_whole_elements(array) for array in flat.arrays]
         flat = flat._replace(arrays=arrays)
         key = (config.backend, tuple(map(entry_of, arrays)), tuple(flat.statics))
         signature = self.signatures.get(key)
@@ -292,7 +292,7 @@ class SymbolicProgram:
             return asked[node]
 
         recorded, counts, statics = self.record(signature.nodes, flat, evaluate)
-        layouts = [(array.shape, _element_strides(array)) for array in flat.arrays]
+        layouts = [(array.shape, element_strides(array)) for array in flat.arrays]
         graph, executable = self.compiler.compile(recorded, layouts, self.name)
         nodes, question = tuple(asked), None
         if nodes:
@@ -428,20 +428,9 @@ def _takes(entry: Any, described: Any) -> bool:
     return bool(entry[1:3] == (dtype_number, shape))
 
 
-def _whole(array: Array) -> Array:
-    """An array that programs take: aligned, with strides of whole elements."""
-    if not array.flags.aligned or any(stride % array.itemsize for stride in array.strides):
-        return array.copy(order="C")
-    return array
-
-
 def _describe(name: str, array: Array) -> str:
     value = f", value {array.tolist()}" if array.size <= 16 else ""
     return f"  {name}: {array.dtype}{list(array.shape)}, strides {array.strides}, {array.nbytes} bytes{value}"
-
-
-def _element_strides(array: Array) -> tuple[int, ...]:
-    return tuple(stride // array.itemsize for stride in array.strides)
 
 
 def _as_bytes(arrays: Sequence[Array]) -> tuple[bytes, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -121,17 +121,33 @@ def substitute(outputs: Sequence[Any], replacements: Mapping[Any, Any]) -> list[
 
     A replacement is taken as it is: it may mention what it replaces.
     """
-    new: dict[Any, Any] = dict(replacements)
-    for node in applies(outputs, stop=list(new)):
-        inputs = [new.get(item, item) for item in node.inputs]
-        if any(one is not other for one, other in zip(inputs, node.inputs, strict=True)):
-            copy = node.with_inputs(inputs)
-            for old, item in zip(node.outputs, copy.outputs, strict=True):
-                new.setdefault(old, item)
-    return [new.get(item, item) for item in outputs]
+    return Substitution(replacements)(outputs)
 
 
-def replay(outputs: Sequence[Any], values: Mapping[Any, Any], givens: Mapping[Any, Any] | None = None) -> list[Any]:
+class Substitution:
+    """Replaces variables in expressions as `substitute` does, call after call; what they all share stays shared.
+
+    `remake` gives the outputs of a recorded call made again with other inputs; by default they keep their types.
+    """
+
+    def __init__(
+        self, replacements: Mapping[Any, Any], remake: Callable[[Any, Sequence[Any]], Sequence[Any]] | None = None
+    ) -> None:
+        self._new: dict[Any, Any] = dict(replacements)
+        self._remake = remake or (lambda node, inputs: node.with_inputs(inputs).outputs)
+
+    def __call__(self, outputs: Sequence[Any]) -> list[Any]:
+        """Copies of expressions with the replacements made."""
+        new = self._new
+        for node in applies(outputs, stop=list(new)) if new else ():
+            inputs = [new.get(item, item) for item in node.inputs]
+            if any(one is not other for one, other in zip(inputs, node.inputs, strict=True)):
+                for old, item in zip(node.outputs, self._remake(node, inputs), strict=True):
+                    new.setdefault(old, item)
+        return [new.get(item, item) for item in outputs]
+
+
+def replay(outputs: Sequence[Any], values: Mapping[Any, Any]) -> list[Any]:
     """Compute expressions on proxies (or arrays).
 
     Parameters
@@ -139,8 +155,6 @@ def replay(outputs: Sequence[Any], values: Mapping[Any, Any], givens: Mapping[An
     outputs : sequence of variables
     values : mapping
         Values of variables, of inputs or of any others. Array-valued shared variables need none.
-    givens : mapping
-        Variable -> the variable that takes its place.
 
     Returns
     -------
@@ -153,20 +167,19 @@ def replay(outputs: Sequence[Any], values: Mapping[Any, Any], givens: Mapping[An
         If an input has no value.
     """
     found: dict[Any, Any] = dict(values)
-    redirect = givens or {}
     with computing():
         for output in outputs:
             try:
-                _replay_one(output, found, redirect)
+                _replay_one(output, found)
             except Exception:
                 if not any(node.op.is_lazy for node in applies([output])):
                     raise
                 # Perhaps what fails belongs to the branch of a condition that is not taken.
-                _replay_one(output, found, redirect, heed_failures=True)
-                value = found[redirect.get(output, output)]
+                _replay_one(output, found, heed_failures=True)
+                value = found[output]
                 if isinstance(value, Failure):
                     raise value.error from None
-    return [found[redirect.get(item, item)] for item in outputs]
+    return [found[item] for item in outputs]
 
 
 class Failure:
@@ -182,8 +195,8 @@ class Failure:
         self.error = error
 
 
-def _replay_one(output: Any, found: dict[Any, Any], redirect: Mapping[Any, Any], heed_failures: bool = False) -> None:
-    stack = [redirect.get(output, output)]
+def _replay_one(output: Any, found: dict[Any, Any], heed_failures: bool = False) -> None:
+    stack = [output]
     while stack:
         variable = stack[-1]
         if variable in found:
@@ -194,13 +207,12 @@ def _replay_one(output: Any, found: dict[Any, Any], redirect: Mapping[Any, Any],
             found[variable] = variable.leaf_value()
             stack.pop()
             continue
-        inputs = [redirect.get(item, item) for item in owner.inputs]
-        missing = [item for item in inputs if item not in found]
+        missing = [item for item in owner.inputs if item not in found]
         if missing:
             stack += reversed(missing)
             continue
         stack.pop()
-        values = [found[item] for item in inputs]
+        values = [found[item] for item in owner.inputs]
         failure = next((value for value in values if isinstance(value, Failure)), None)
         if failure is not None and not owner.op.is_lazy:
             if not heed_failures:
