@@ -116,19 +116,28 @@ int64_t checked_size(const Shape& shape) {
 }
 
 Dtype read_dtype(py::handle dtype, const char* what) {
-    Dtype result = Dtype::Bool;
     if (!py::isinstance<py::dtype>(dtype)) {
         malformed(std::string(what) + " is not a dtype");
     }
-    const std::string name = py::cast<std::string>(dtype.attr("name"));
-    if (!dtype_from_name(name.c_str(), &result) || !py::cast<bool>(dtype.attr("isnative"))) {
-        malformed(std::string(what) + " has the unsupported dtype " + name);
+    // Kind and size are read from the structure: the attribute `name` is computed in Python, at every call.
+    const auto type = py::reinterpret_borrow<py::dtype>(dtype);
+    constexpr char KINDS[DTYPE_COUNT + 1] = "biiiiuuuuffcc";
+    for (int i = 0; i < DTYPE_COUNT; ++i) {
+        const auto candidate = static_cast<Dtype>(i);
+        if (type.kind() == KINDS[i] && type.itemsize() == itemsize(candidate) && type.byteorder() != '>') {
+            return candidate;
+        }
     }
-    return result;
+    malformed(std::string(what) + " has the unsupported dtype " + py::cast<std::string>(py::str(dtype)));
 }
 
 py::dtype numpy_dtype(Dtype dtype) {
-    return py::dtype(std::string(dtype_name(dtype)));
+    static PyObject* found[DTYPE_COUNT] = {};  // never freed: modules outlive the interpreter's last objects
+    PyObject*& own = found[static_cast<int>(dtype)];
+    if (own == nullptr) {
+        own = py::dtype(std::string(dtype_name(dtype))).release().ptr();
+    }
+    return py::reinterpret_borrow<py::dtype>(own);
 }
 
 Buffer read_buffer(py::handle python_buffer) {

@@ -4,61 +4,10 @@
 #include <optional>
 
 #include "blas_threads.hpp"
-#include "program.hpp"
+#include "inner.hpp"
 
 namespace tracer {
 namespace {
-
-// A program that an instruction runs, and the views of the outer program that stand for its arguments and outputs.
-class Inner {
-  public:
-    explicit Inner(py::handle description, const std::vector<std::pair<int64_t, int64_t>>& in_place = {})
-        : program_(py::reinterpret_borrow<py::object>(description), in_place) {
-        for (int64_t i = 0; i < program_.argument_count(); ++i) {
-            if (program_.argument(i) == nullptr) {
-                malformed("its program has no buffer for argument " + std::to_string(i));
-            }
-            if (program_.argument(i)->written) {
-                malformed("its program writes to argument " + std::to_string(i));
-            }
-        }
-    }
-
-    const Program& operator*() const { return program_; }
-    const Program* operator->() const { return &program_; }
-
-    // Throws unless a view has the type and, in its last dimensions, the strides of a buffer of the inner program.
-    static void match(const BufferTable& table, const View& view, const Buffer& buffer) {
-        if (table.dtype(view) != buffer.dtype) {
-            malformed("a view has another dtype than what it stands for in its program");
-        }
-        const size_t first = view.strides.size() - buffer.shape.size();
-        for (size_t d = 0; d < buffer.shape.size(); ++d) {
-            if (buffer.size > 0 && buffer.shape[d] != 1 && view.strides[first + d] != buffer.strides[d]) {
-                malformed("a view has other strides than what it stands for in its program");
-            }
-        }
-    }
-
-  private:
-    Program program_;
-};
-
-// Reads the view of the arena that inner programs use, and checks that it is large enough for them.
-View read_arena(py::handle description, BufferTable& table, int64_t needed) {
-    const py::object arena = description.attr("arena");
-    if (arena.is_none()) {
-        if (needed > 0) {
-            malformed("its program needs an arena");
-        }
-        return View{};
-    }
-    const View view = table.view(arena, {needed}, Access::Write);
-    if (table.dtype(view) != Dtype::U8 || (needed > 1 && view.strides[0] != 1)) {
-        malformed("an arena is not made of bytes");
-    }
-    return view;
-}
 
 Shape stacked(int64_t steps, const Shape& shape) {
     Shape result{steps};
@@ -285,6 +234,7 @@ class Scan final : public Instruction {
     }
 
     int64_t run_steps(const Context& within, std::vector<char*>& base, int64_t limit) const {
+        Interruptions interruptions(inner_->cost());
         std::optional<OneBlasThread> alone;  // a step is too short to wake other threads for
         if (limit > 1) {
             alone.emplace();
@@ -293,6 +243,7 @@ class Scan final : public Instruction {
         int64_t done = 0;
         while (done < limit) {
             inner_->run_inside(within);
+            interruptions.heed();
             ++done;
             for (const Carry& carry : carries_) {
                 std::swap(base[carry.from], base[carry.to]);

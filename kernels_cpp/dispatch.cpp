@@ -62,6 +62,50 @@ void move_to_front(std::vector<Plan*>& plans, size_t place, const Plan* plan) {
     }
 }
 
+// The longest plan but for those in `refused` that what is known of the path allows; nullptr if there is none.
+Plan* longest_following(const std::vector<Plan*>& plans, const Path& path, const std::vector<Plan*>& refused) {
+    Plan* found = nullptr;
+    for (Plan* plan : plans) {
+        if (plan->has_path() && (found == nullptr || plan->path_length() > found->path_length()) &&
+            plan->follows(path) && std::find(refused.begin(), refused.end(), plan) == refused.end()) {
+            found = plan;
+        }
+    }
+    return found;
+}
+
+// Runs plans of a tree until one has the answers of the call, beginning with `first`. Each run tells more of them: on a
+// path of n answers there are at most n + 1 runs, and few where the longest plan is tried next. nullptr without an
+// exception if none has them. `held` keeps the plans that are refused: others must not come to their addresses.
+PyObject* run_tree(Dispatcher* self, Plan* first, PyObject* const* arguments, Py_ssize_t positional,
+                   PyObject* keyword_names) {
+    Path path;
+    Answers answers;
+    std::vector<std::unique_ptr<PlanReference>> held;
+    std::vector<Plan*> refused;
+    for (Plan* next = first; next != nullptr; next = longest_following(*self->plans, path, refused)) {
+        held.push_back(std::make_unique<PlanReference>(next));
+        refused.push_back(next);
+        Leaves leaves(next->leaf_count());
+        if (!next->matches(arguments, positional, keyword_names, leaves, answers)) {
+            continue;
+        }
+        bool refuted = false;
+        PyObject* result = next->run_on_path(leaves, path, refuted);
+        if (!refuted) {
+            const auto place = std::find(self->plans->begin(), self->plans->end(), next);
+            move_to_front(*self->plans, static_cast<size_t>(place - self->plans->begin()), next);
+            ++self->hits;
+            ++next->calls;
+            return result;
+        }
+        if (!path.tree) {
+            break;
+        }
+    }
+    return nullptr;
+}
+
 PyObject* call(PyObject* object, PyObject* const* arguments, size_t flagged_count, PyObject* keyword_names) {
     Dispatcher* self = as_dispatcher(object);
     const Py_ssize_t positional = PyVectorcall_NARGS(flagged_count);
@@ -70,11 +114,20 @@ PyObject* call(PyObject* object, PyObject* const* arguments, size_t flagged_coun
         for (size_t i = 0; i < self->plans->size(); ++i) {
             const PlanReference plan((*self->plans)[i]);
             Leaves leaves(plan->leaf_count());
-            if (plan->matches(arguments, positional, keyword_names, leaves, answers)) {
-                move_to_front(*self->plans, i, plan.get());
-                ++self->hits;
-                return plan->run(leaves);
+            if (!plan->matches(arguments, positional, keyword_names, leaves, answers)) {
+                continue;
             }
+            if (plan->has_path()) {
+                PyObject* result = run_tree(self, plan.get(), arguments, positional, keyword_names);
+                if (result != nullptr || PyErr_Occurred() != nullptr) {
+                    return result;
+                }
+                break;
+            }
+            move_to_front(*self->plans, i, plan.get());
+            ++self->hits;
+            ++plan->calls;
+            return plan->run(leaves);
         }
         ++self->misses;
         const py::object fallback = py::reinterpret_borrow<py::object>(self->fallback);
@@ -204,6 +257,16 @@ PyObject* dispatcher_plans(PyObject* object, PyObject*) {
     });
 }
 
+PyObject* dispatcher_counts(PyObject* object, PyObject*) {
+    return guarded([&]() -> PyObject* {
+        py::list counts;
+        for (const Plan* plan : *as_dispatcher(object)->plans) {
+            counts.append(plan->calls);
+        }
+        return counts.release().ptr();
+    });
+}
+
 template <class Function>
 PyCFunction as_method(Function function) {
     return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
@@ -213,6 +276,7 @@ PyMethodDef METHODS[] = {
     {"add", as_method(dispatcher_add), METH_VARARGS | METH_KEYWORDS,
      "Adds a plan, ahead of the others. The oldest of more than 64 plans is dropped."},
     {"clear", dispatcher_clear_plans, METH_NOARGS, "Drops all plans."},
+    {"counts", dispatcher_counts, METH_NOARGS, "How many calls each of the plans answered, in the order of `plans`."},
     {"plans", dispatcher_plans, METH_NOARGS, "The tokens of the plans, most recently used first."},
     {nullptr, nullptr, 0, nullptr},
 };

@@ -85,9 +85,9 @@ struct ArrayEntry {
 
 // What one parameter must look like.
 struct Entry {
-    enum class Kind { Array, Number, Cast, Static, Weak, Tuple, List, Dict, Attributes };
+    enum class Kind { Array, Number, Float, Cast, Static, Weak, Tuple, List, Dict, Attributes };
     Kind kind;
-    int leaf = -1;                 // Array, Number, Cast: place in Plan::entries
+    int leaf = -1;                 // Array, Number, Float, Cast: place in Plan::entries
     int source = -1;               // Cast: place in Plan::sources
     bool lossy = false;            // Number: a float may be rounded to a narrower one
     py::object object;             // Static: the value; Weak: the reference; Tuple, Attributes: the exact type
@@ -137,8 +137,16 @@ struct Answers {
     std::vector<py::object> arrays;
 };
 
+// What a call is known to answer to the questions of a tree of plans, in the order in which they are asked.
+struct Path {
+    py::object tree;
+    std::vector<std::string> answers;
+};
+
 class Plan {
   public:
+    Py_ssize_t calls = 0;  // that it answered
+
     Plan(py::handle spec, py::handle keyword_names, py::object program, py::handle captured,
          py::handle captured_entries, py::handle shared, py::handle shared_entries, py::handle updates,
          py::handle write_backs, py::handle guards, py::handle outputs, py::object check, py::object on_error,
@@ -151,6 +159,14 @@ class Plan {
                  Answers& answers) const;
     // The call itself: new reference, or nullptr with an exception set, and then nothing was changed.
     PyObject* run(const Leaves& leaves) const;
+    // Whether the plan is one of a tree of plans, told apart by the answers to questions.
+    bool has_path() const { return static_cast<bool>(tree_); }
+    size_t path_length() const { return steps_.size(); }
+    // Whether nothing that is known of the answers speaks against this plan.
+    bool follows(const Path& path) const;
+    // As `run`; but nullptr, with `refuted` set and no exception, if the answers of the call are not those of the plan.
+    // Then `path` knows more of them; it has no tree if the questions could not be asked on these arrays.
+    PyObject* run_on_path(const Leaves& leaves, Path& path, bool& refuted) const;
     // Every Python object that the plan holds; the garbage collector asks.
     void visit_objects(const std::function<void(py::object&)>& visit);
 
@@ -181,6 +197,12 @@ class Plan {
     py::object question_object_;
     Program* question_ = nullptr;
     std::vector<py::object> expected_;
+    // Or it is one of a tree: the answers come from the question, or with none are the last outputs of the program.
+    struct Step {
+        size_t array, offset, size;  // where in the expected answers, in bytes
+    };
+    py::object tree_;
+    std::vector<Step> steps_;
 
     Entry read_entry(py::handle description);
     void read_arrays(py::handle arrays, py::handle entries, bool shared);
@@ -197,6 +219,9 @@ class Plan {
     bool matches_captures(Leaves& leaves) const;
     bool matches_answers(const Leaves& leaves, Answers& answers) const;
     void read_question(py::handle description);
+    void read_path(py::handle tree, py::handle steps);
+    bool gives_expected(PyObject* const* answers, Path& path) const;
+    PyObject* finish(PyObject** outputs, const Leaves& leaves) const;
     bool takes(const Program& program, int64_t i) const;
     bool apart(const Leaves& leaves) const;
     void execute(const Leaves& leaves, PyObject** outputs) const;

@@ -304,4 +304,56 @@ PyObject* Result::build(PyObject* const* outputs, const Leaves& leaves) const {
     return sequence.release().ptr();
 }
 
+// --- nests of arguments
+
+bool Plan::matches_tuple(const Entry& entry, PyObject* value, Leaves& leaves) const {
+    const Py_ssize_t count = static_cast<Py_ssize_t>(entry.children.size());
+    bool same = reinterpret_cast<PyObject*>(Py_TYPE(value)) == entry.object.ptr() && PyTuple_GET_SIZE(value) == count;
+    for (Py_ssize_t i = 0; same && i < count; ++i) {
+        same = matches_entry(entry.children[i], PyTuple_GET_ITEM(value, i), leaves);
+    }
+    return same;
+}
+
+// The items of lists and dicts are kept: a property read for an entry within may run code that changes its container.
+bool Plan::matches_list(const Entry& entry, PyObject* value, Leaves& leaves) const {
+    const Py_ssize_t count = static_cast<Py_ssize_t>(entry.children.size());
+    bool same = PyList_CheckExact(value) && PyList_GET_SIZE(value) == count;
+    for (Py_ssize_t i = 0; same && i < count; ++i) {
+        PyObject* item = Py_NewRef(PyList_GET_ITEM(value, i));
+        leaves.keep(item);
+        same = matches_entry(entry.children[i], item, leaves) && PyList_GET_SIZE(value) == count;
+    }
+    return same;
+}
+
+bool Plan::matches_dict(const Entry& entry, PyObject* value, Leaves& leaves) const {
+    const Py_ssize_t count = static_cast<Py_ssize_t>(entry.children.size());
+    bool same = PyDict_CheckExact(value) && PyDict_GET_SIZE(value) == count;
+    PyObject *key, *item;
+    Py_ssize_t place = 0;
+    for (Py_ssize_t i = 0; same && i < count; ++i) {
+        same = PyDict_Next(value, &place, &key, &item) && strictly_equal(entry.keys[i].ptr(), key);
+        if (same) {
+            leaves.keep(Py_NewRef(item));
+            same = matches_entry(entry.children[i], item, leaves);
+        }
+    }
+    return same;
+}
+
+bool Plan::matches_attributes(const Entry& entry, PyObject* value, Leaves& leaves) const {
+    bool same = reinterpret_cast<PyObject*>(Py_TYPE(value)) == entry.object.ptr();
+    for (size_t i = 0; same && i < entry.children.size(); ++i) {
+        PyObject* item = PyObject_GetAttr(value, entry.keys[i].ptr());
+        if (item == nullptr) {
+            PyErr_Clear();
+            return false;
+        }
+        leaves.keep(item);
+        same = matches_entry(entry.children[i], item, leaves);
+    }
+    return same;
+}
+
 }  // namespace tracer

@@ -206,6 +206,10 @@ Entry Plan::read_entry(py::handle description) {
         entry.leaf = leaf_count();
         entry.lossy = py::cast<bool>(description[py::int_(2)]);
         entries_.emplace_back(py::make_tuple("array", content, py::tuple(), py::tuple()));
+    } else if (kind == "float") {  // a Python float and nothing else
+        entry.kind = Entry::Kind::Float;
+        entry.leaf = leaf_count();
+        entries_.emplace_back(py::make_tuple("array", content, py::tuple(), py::tuple()));
     } else if (kind == "cast") {  // of an array of another type, which loses nothing
         entry.kind = Entry::Kind::Cast;
         entry.leaf = leaf_count();
@@ -330,7 +334,7 @@ bool Plan::matches(PyObject* const* arguments, Py_ssize_t positional, PyObject* 
         }
     }
     return matches_captures(leaves) && (!writes_ || apart(leaves)) &&
-           (question_ == nullptr || matches_answers(leaves, answers));
+           (question_ == nullptr || has_path() || matches_answers(leaves, answers));
 }
 
 bool Plan::matches_keywords(PyObject* keyword_names) const {
@@ -408,56 +412,6 @@ bool Plan::matches_cast(const Entry& entry, PyObject* value, Leaves& leaves) con
     return true;
 }
 
-bool Plan::matches_tuple(const Entry& entry, PyObject* value, Leaves& leaves) const {
-    const Py_ssize_t count = static_cast<Py_ssize_t>(entry.children.size());
-    bool same = reinterpret_cast<PyObject*>(Py_TYPE(value)) == entry.object.ptr() && PyTuple_GET_SIZE(value) == count;
-    for (Py_ssize_t i = 0; same && i < count; ++i) {
-        same = matches_entry(entry.children[i], PyTuple_GET_ITEM(value, i), leaves);
-    }
-    return same;
-}
-
-// The items of lists and dicts are kept: a property read for an entry within may run code that changes its container.
-bool Plan::matches_list(const Entry& entry, PyObject* value, Leaves& leaves) const {
-    const Py_ssize_t count = static_cast<Py_ssize_t>(entry.children.size());
-    bool same = PyList_CheckExact(value) && PyList_GET_SIZE(value) == count;
-    for (Py_ssize_t i = 0; same && i < count; ++i) {
-        PyObject* item = Py_NewRef(PyList_GET_ITEM(value, i));
-        leaves.keep(item);
-        same = matches_entry(entry.children[i], item, leaves) && PyList_GET_SIZE(value) == count;
-    }
-    return same;
-}
-
-bool Plan::matches_dict(const Entry& entry, PyObject* value, Leaves& leaves) const {
-    const Py_ssize_t count = static_cast<Py_ssize_t>(entry.children.size());
-    bool same = PyDict_CheckExact(value) && PyDict_GET_SIZE(value) == count;
-    PyObject *key, *item;
-    Py_ssize_t place = 0;
-    for (Py_ssize_t i = 0; same && i < count; ++i) {
-        same = PyDict_Next(value, &place, &key, &item) && strictly_equal(entry.keys[i].ptr(), key);
-        if (same) {
-            leaves.keep(Py_NewRef(item));
-            same = matches_entry(entry.children[i], item, leaves);
-        }
-    }
-    return same;
-}
-
-bool Plan::matches_attributes(const Entry& entry, PyObject* value, Leaves& leaves) const {
-    bool same = reinterpret_cast<PyObject*>(Py_TYPE(value)) == entry.object.ptr();
-    for (size_t i = 0; same && i < entry.children.size(); ++i) {
-        PyObject* item = PyObject_GetAttr(value, entry.keys[i].ptr());
-        if (item == nullptr) {
-            PyErr_Clear();
-            return false;
-        }
-        leaves.keep(item);
-        same = matches_entry(entry.children[i], item, leaves);
-    }
-    return same;
-}
-
 bool Plan::matches_entry(const Entry& entry, PyObject* value, Leaves& leaves) const {
     switch (entry.kind) {
         case Entry::Kind::Array:
@@ -465,6 +419,8 @@ bool Plan::matches_entry(const Entry& entry, PyObject* value, Leaves& leaves) co
         case Entry::Kind::Number:
             return matches_array(entries_[entry.leaf], value, leaves) ||
                    leaves.add_number(value, entries_[entry.leaf].type_number, entry.lossy);
+        case Entry::Kind::Float:
+            return PyFloat_CheckExact(value) && leaves.add_number(value, entries_[entry.leaf].type_number, false);
         case Entry::Kind::Cast:
             return matches_cast(entry, value, leaves);
         case Entry::Kind::Static:
@@ -496,23 +452,58 @@ void Plan::execute(const Leaves& leaves, PyObject** outputs) const {
 }
 
 PyObject* Plan::run(const Leaves& leaves) const {
-    const size_t count = static_cast<size_t>(program_->output_count());
-    References outputs(count);
+    References outputs(static_cast<size_t>(program_->output_count()));
     execute(leaves, outputs.get());
+    return finish(outputs.get(), leaves);
+}
+
+PyObject* Plan::run_on_path(const Leaves& leaves, Path& path, bool& refuted) const {
+    const size_t count = static_cast<size_t>(program_->output_count());
+    References outputs(count), answers(question_ == nullptr ? 0 : expected_.size());
+    refuted = true;
+    path.tree = py::object();
+    // An error may be one of another path's plan: whoever knows the path runs the right plan, which raises its own.
+    const auto fails = [&](Program& program, PyObject** made) {
+        try {
+            program.execute(leaves.data(), made, leaves.arrays());
+            return false;
+        } catch (py::error_already_set& error) {
+            std::fill(made, made + program.output_count(), nullptr);
+            if (!error.matches(PyExc_Exception)) {
+                throw;
+            }
+            return true;
+        }
+    };
+    if (question_ != nullptr && (fails(*question_, answers.get()) || !gives_expected(answers.get(), path))) {
+        return nullptr;
+    }
+    if (fails(*program_, outputs.get())) {
+        return nullptr;
+    }
+    if (question_ == nullptr && !gives_expected(outputs.get() + count - expected_.size(), path)) {
+        return nullptr;
+    }
+    refuted = false;
+    return finish(outputs.get(), leaves);
+}
+
+PyObject* Plan::finish(PyObject** outputs, const Leaves& leaves) const {
+    const size_t count = static_cast<size_t>(program_->output_count());
     if (!check_.is_none()) {
         py::list list(count);
         for (size_t i = 0; i < count; ++i) {
-            list[i] = py::reinterpret_borrow<py::object>(outputs.get()[i]);
+            list[i] = py::reinterpret_borrow<py::object>(outputs[i]);
         }
         check_(list);
     }
     // Before the updates, because building may fail.
-    py::object result = py::reinterpret_steal<py::object>(result_.build(outputs.get(), leaves));
+    py::object result = py::reinterpret_steal<py::object>(result_.build(outputs, leaves));
     if (!result) {
         return nullptr;
     }
     if (!updates_.empty() || !write_backs_.empty()) {
-        assign(outputs.get(), leaves);
+        assign(outputs, leaves);
     }
     return result.release().ptr();
 }
@@ -568,7 +559,7 @@ void Plan::visit_objects(const std::function<void(py::object&)>& visit) {
         }
     }
     result_.visit_objects(visit);
-    for (py::object* object : {&program_object_, &check_, &on_error_, &token_, &question_object_}) {
+    for (py::object* object : {&program_object_, &check_, &on_error_, &token_, &question_object_, &tree_}) {
         visit(*object);
     }
 }

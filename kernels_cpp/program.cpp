@@ -29,6 +29,7 @@ Factory factory_of(const std::string& opcode) {
         {"call", make_call},
         {"scan", make_scan},
         {"branch", make_branch},
+        {"while", make_while},
     };
     for (const auto& [name, factory] : FACTORIES) {
         if (opcode == name) {

@@ -106,6 +106,7 @@ std::unique_ptr<Instruction> make_arg_reduce(py::handle instruction, BufferTable
 
 std::unique_ptr<Instruction> make_scan(py::handle instruction, BufferTable& table);    // control.cpp
 std::unique_ptr<Instruction> make_branch(py::handle instruction, BufferTable& table);  // control.cpp
+std::unique_ptr<Instruction> make_while(py::handle instruction, BufferTable& table);   // while.cpp
 
 // Reading helpers shared by the factories; all throw std::invalid_argument with a message naming `what`.
 Shape read_shape(py::handle sequence, const char* what);  // non-negative ints, at most 64 of them
