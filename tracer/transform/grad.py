@@ -14,10 +14,11 @@ import numpy as np
 
 from tracer import errors
 from tracer.errors import Line
-from tracer.graph.graph import depends_on, toposort
+from tracer.graph.graph import toposort
 from tracer.graph.node import CONSTANT, INPUT, ITEM, Node, blame, item_nodes
 from tracer.graph.rules import sum_to_shape
 from tracer.tracing.proxy import unwrap, wrap
+from tracer.transform.selection import Selections
 from tracer.types import is_inexact
 
 _BACKWARD = ", in its derivative"
@@ -45,14 +46,15 @@ def vjp(outputs: Sequence[Node], cotangents: Sequence[Node | None], wrt: Sequenc
     NotDifferentiableError
         If an op on the way has no derivative.
     """
-    found: dict[Node, Node] = {}
+    found = _Cotangents()
     of_items: dict[Node, dict[int, Node]] = {}
     for output, given in zip(outputs, cotangents, strict=True):
         if given is not None:
-            _accumulate(found, output, given)
-    reached = depends_on(outputs, wrt)
+            found.add(output, given)
+    order = toposort(outputs)
+    reached = _reached(order, wrt)
     targets = set(wrt)
-    for node in reversed(toposort(outputs)):
+    for node in reversed(order):
         cotangent: Any = of_items.pop(node, None) if node.has_items else found.get(node)
         if cotangent is None or node not in reached or node.op in (INPUT, CONSTANT):
             continue
@@ -72,16 +74,36 @@ def vjp(outputs: Sequence[Node], cotangents: Sequence[Node | None], wrt: Sequenc
             if node.op.higher_order:
                 parts = _pull_together(node, positions, cotangent)
             else:
-                parts = [_pull(node, position, cotangent) for position in positions]
+                parts = [_pull(node, position, cotangent, found.selections) for position in positions]
             for position, part in zip(positions, parts, strict=True):
                 if part is not None:
-                    _accumulate(found, node.inputs[position], part)
+                    found.add(node.inputs[position], part)
     return [found.get(node) for node in wrt]
 
 
-def _accumulate(found: dict[Node, Node], node: Node, cotangent: Node) -> None:
-    before = found.get(node)
-    found[node] = cotangent if before is None else unwrap(wrap(before) + wrap(cotangent))
+def _reached(order: Sequence[Node], wrt: Sequence[Node]) -> set[Node]:
+    """The nodes through which derivatives flow to `wrt`: not those behind an op whose derivative is zero."""
+    found = set(wrt)
+    for node in order:
+        if any(item in found for item in node.inputs) and node not in found and not node.op.zero_derivative:
+            if any(is_inexact(own.dtype) for own in node.types):
+                found.add(node)
+    return found
+
+
+class _Cotangents(dict[Node, Node]):
+    """The sums of the cotangents found so far."""
+
+    def __init__(self) -> None:
+        self.selections = Selections()
+
+    def add(self, node: Node, cotangent: Node) -> None:
+        before = self.get(node)
+        self.selections.note(cotangent)
+        if before is not None:
+            cotangent = unwrap(wrap(before) + wrap(cotangent))
+            self.selections.note(cotangent)
+        self[node] = cotangent
 
 
 @lru_cache(maxsize=4096)
@@ -91,31 +113,34 @@ def _derivative_line(line: Line | None) -> Line | None:
     return line._replace(function=line.function + _BACKWARD)
 
 
-def _pull(node: Node, position: int, cotangent: Node | dict[int, Node]) -> Node | None:
+def _pull(node: Node, position: int, cotangent: Node | dict[int, Node], selections: Selections) -> Node | None:
     """The cotangent that one input of a node gets from the node's own, or from those of its items."""
-    op, target = node.op, node.inputs[position]
-    g, y = _at(node, cotangent)
-    inputs = [wrap(item) for item in node.inputs]
-    if op.kernel == "cast":
-        result = g if target.type.dtype.kind not in "fc" else _to_dtype(g, target.type.dtype)
-    elif op.vjp is None and op.deriv:
-        rule = op.deriv[position]
-        if rule is None:
-            return None
-        result = scale(g, rule(y, *inputs))
-    elif isinstance(op.vjp, tuple):
-        rule = op.vjp[position]
-        if rule is None:
-            return None
-        result = rule(g, y, *inputs, **node.params)
-    elif op.vjp is not None:
-        result = op.vjp(position, g, y, *inputs, **node.params)
+    target = node.inputs[position]
+    if isinstance(cotangent, dict):
+        result = _applied(node, position, _at(node, cotangent)[0])
     else:
-        raise not_differentiable(node, position)
+        result = selections.apply(node, cotangent, lambda g: _applied(node, position, g))
     if result is None:
         return None
     result = sum_to_shape(result, target.type.shape)
     return unwrap(result if target.type.dtype.kind not in "fc" else _to_dtype(result, target.type.dtype))
+
+
+def _applied(node: Node, position: int, g: Any) -> Any:
+    """What a node's rule for one of its inputs makes of a cotangent; None for zero."""
+    op, target = node.op, node.inputs[position]
+    y, inputs = _value(node), [wrap(item) for item in node.inputs]
+    if op.kernel == "cast":
+        return g if target.type.dtype.kind not in "fc" else _to_dtype(g, target.type.dtype)
+    if op.vjp is None and op.deriv:
+        rule = op.deriv[position]
+        return None if rule is None else scale(g, rule(y, *inputs))
+    if isinstance(op.vjp, tuple):
+        rule = op.vjp[position]
+        return None if rule is None else rule(g, y, *inputs, **node.params)
+    if op.vjp is not None:
+        return op.vjp(position, g, y, *inputs, **node.params)
+    raise not_differentiable(node, position)
 
 
 def _pull_together(node: Node, positions: Sequence[int], cotangent: Node | dict[int, Node]) -> list[Node | None]:
@@ -130,9 +155,13 @@ def _pull_together(node: Node, positions: Sequence[int], cotangent: Node | dict[
 def _at(node: Node, cotangent: Node | dict[int, Node]) -> tuple[Any, Any]:
     """The cotangent and the value of a node as its rules take them: tuples if it has several outputs."""
     if not isinstance(cotangent, dict):
-        return wrap(cotangent), wrap(node)
+        return wrap(cotangent), _value(node)
     g = tuple(wrap(cotangent[index]) if index in cotangent else None for index in range(len(node.types)))
-    return g, tuple(map(wrap, item_nodes(node)))
+    return g, _value(node)
+
+
+def _value(node: Node) -> Any:
+    return tuple(map(wrap, item_nodes(node))) if node.has_items else wrap(node)
 
 
 def _to_dtype(value: Any, dtype: np.dtype[Any]) -> Any:

@@ -1,0 +1,173 @@
+"""Derivatives of what was not chosen: never zero times infinity, in both modes and to second order."""
+
+import numpy as np
+import pytest
+
+import tracer
+from tracer.testing import check_grads
+
+X = np.array([-1.0, 0.0, 0.5, 2.0])
+Y = np.array([3.0, -0.25, 1.25, 1.5])
+
+
+def masked_by_writing(x):
+    y = np.log(x)
+    y[x <= 0] = 0.0
+    return y
+
+
+def written_where(x):
+    return np.log(x, out=np.zeros_like(x), where=x > 0)
+
+
+def divided(x):
+    return np.divide(np.sin(x), x, out=np.ones_like(x), where=x != 0)
+
+
+def used_twice(x):
+    y = np.sqrt(x)
+    return np.where(x > 0, y, 0) + np.where(x > 0.7, y * np.log(x), 0)
+
+
+def shared_by_two(x):
+    y = np.sqrt(x)
+    return np.where(x > 0, 3 * y, 0) - np.where(x > 1, 2 * y, 0)
+
+
+def unit_vectors(x):
+    rows = np.stack([x, 2 * x], axis=1)
+    norms = np.sqrt(np.sum(rows * rows, axis=1, keepdims=True))
+    return np.sum(np.where(norms > 0, rows / norms, 0) * np.array([1.0, 3.0]), axis=1)
+
+
+def by_number(x):
+    return np.where(np.max(x) > 1e6, np.log(x), x * x)
+
+
+CASES = {
+    "log": (lambda x: np.where(x > 0, np.log(x), 0.0), lambda x: 1 / x),
+    "sqrt": (lambda x: np.where(x > 0, np.sqrt(x), 0), lambda x: 0.5 / np.sqrt(x)),
+    "other side": (lambda x: np.where(x <= 0, 0, np.sqrt(x)), lambda x: 0.5 / np.sqrt(x)),
+    "power": (lambda x: np.where(x > 0, x**0.3, 0), lambda x: 0.3 * x**-0.7),
+    "chain": (
+        lambda x: np.where(x > 0, np.exp(-1 / np.sqrt(x)), 0),
+        lambda x: 0.5 * x**-1.5 * np.exp(-1 / np.sqrt(x)),
+    ),
+    "nested": (
+        lambda x: np.where(x > 0, np.where(x < 1, np.sqrt(x) * np.log(x), x * x), 0),
+        lambda x: np.where(x < 1, (0.5 * np.log(x) + 1) / np.sqrt(x), 2 * x),
+    ),
+    "inner where too": (lambda x: np.where(x > 0, np.sqrt(np.where(x > 0, x, 0)), 0), lambda x: 0.5 / np.sqrt(x)),
+    "select": (
+        lambda x: np.select([x > 1, x > 0], [np.log(x), np.sqrt(x)], 0.0),
+        lambda x: np.where(x > 1, 1 / x, 0.5 / np.sqrt(x)),
+    ),
+    "mask written": (masked_by_writing, lambda x: 1 / x),
+    "out and where": (written_where, lambda x: 1 / x),
+    "used twice": (
+        used_twice,
+        lambda x: 0.5 / np.sqrt(x) * np.where(x > 0.7, 1 + np.log(x) + 2, 1),
+    ),
+    "shared by two": (shared_by_two, lambda x: np.where(x > 1, 0.5, 1.5) / np.sqrt(x)),
+    "reshaped": (lambda x: np.where(x[:, None] > 0, np.log(np.reshape(x, (4, 1))), 0)[:, 0], lambda x: 1 / x),
+    "reversed": (lambda x: np.where(x[::-1] > 0, np.log(x)[::-1], 0)[::-1], lambda x: 1 / x),
+    "summed": (
+        lambda x: np.sum(np.where(x[:, None] > 0, np.log(x)[:, None] * np.array([1.0, 2.0]), 0), axis=1),
+        lambda x: 3 / x,
+    ),
+    "unit vectors": (unit_vectors, lambda x: 0 * x),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_where_keeps_derivatives_finite(name):
+    f, slope = CASES[name]
+
+    def cost(x):
+        return np.sum(f(x) * Y)
+
+    for x in (X, X + 0.25):
+        expected = np.zeros(4)
+        expected[x > 0] = (slope(x[x > 0])) * Y[x > 0]
+        np.testing.assert_allclose(tracer.grad(cost)(x), expected, rtol=1e-12, atol=1e-14)
+        for mode in (tracer.jacfwd, tracer.jacrev):
+            np.testing.assert_allclose(mode(cost)(x), expected, rtol=1e-12, atol=1e-14)
+            np.testing.assert_allclose(mode(f)(x), np.diag(expected / Y), rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_second_derivatives_are_finite_and_right(name):
+    f = CASES[name][0]
+
+    def cost(x):
+        return np.sum(f(x) * Y)
+
+    step = 1e-6
+    hessians = [
+        tracer.hessian(cost)(X),
+        tracer.jacrev(tracer.grad(cost))(X),
+        tracer.jacfwd(tracer.jacfwd(cost))(X),
+        tracer.jacrev(tracer.jacfwd(cost))(X),
+    ]
+    for found in hessians:
+        assert np.isfinite(found).all()
+        np.testing.assert_allclose(found, hessians[0], rtol=1e-10, atol=1e-12)
+    inside = np.diag(X > 0.1)
+    ahead, behind = (np.diag(tracer.grad(cost)(X + move)) for move in (step, -step))
+    np.testing.assert_allclose(hessians[0][inside], ((ahead - behind) / (2 * step))[inside], rtol=1e-5, atol=1e-6)
+
+
+def test_sinc_by_division_where_it_is_defined():
+    np.testing.assert_allclose(
+        tracer.elementwise_grad(divided)(X),
+        [np.cos(1) * -1 - np.sin(-1), 0, 2 * np.cos(0.5) - 4 * np.sin(0.5), np.cos(2) / 2 - np.sin(2) / 4],
+    )
+
+
+def test_one_condition_for_all():
+    found = tracer.grad(lambda x: np.sum(by_number(x)))(X)
+    np.testing.assert_array_equal(found, 2 * X)
+
+
+def test_the_larger_of_two_is_chosen_not_multiplied():
+    x = np.array([-1.0, 4.0])
+    for f in (
+        lambda x: np.sum(np.sqrt(np.maximum(x, 0))),
+        lambda x: np.sum(np.sqrt(-np.minimum(-x, 0))),
+        lambda x: np.sum(np.sqrt(np.fmax(x, 0))),
+        lambda x: np.sum(np.sqrt(np.clip(x, 0, None))),
+        lambda x: np.sum(np.sqrt(-np.fmin(-x, 0))),
+    ):
+        np.testing.assert_array_equal(tracer.grad(f)(x), [0, 0.25])
+    found = tracer.jvp(lambda x: np.sqrt(np.maximum(x, 0.5) - 0.5), (np.array([0.0, 1.5]),), (np.ones(2),))[1]
+    np.testing.assert_array_equal(found, [0, 0.5])
+
+
+def test_ties_share_and_nan_is_ignored_by_fmax():
+    a, b = np.array([1.0, 2.0, np.nan, 3.0]), np.array([1.0, np.nan, 2.0, 4.0])
+    da, db = tracer.elementwise_grad(np.fmax, argnums=(0, 1))(a, b)
+    np.testing.assert_array_equal(da, [0.5, 1, 0, 0])
+    np.testing.assert_array_equal(db, [0.5, 0, 1, 1])
+    both = tracer.jvp(np.fmax, (a, b), (np.ones(4), 10 * np.ones(4)))[1]
+    np.testing.assert_array_equal(both, [5.5, 1, 10, 10])
+    check_grads(lambda a, b: np.maximum(a, b) * np.minimum(a, 2 * b), (X, Y), order=2)
+
+
+def test_complex_and_float32():
+    z = np.array([0j, 1 + 2j])
+    found = tracer.grad(lambda z: np.sum(np.real(np.where(z != 0, np.log(z), 0))))(z)
+    np.testing.assert_allclose(found, [0, 1 / z[1]])
+    single = tracer.grad(lambda x: np.sum(np.where(x > 0, np.sqrt(x), 0)))(X.astype(np.float32))
+    assert single.dtype == np.float32 and np.isfinite(single).all()
+
+
+def test_many_uses_need_no_deep_recursion():
+    def f(x):
+        y = np.sqrt(x)
+        total = 0 * x
+        for number in range(1500):
+            total = total + np.where(x > number * 1e-6, y, 0)
+        return np.sum(total)
+
+    found = tracer.grad(f)(X)
+    np.testing.assert_allclose(found, [0, 0, 750 / np.sqrt(0.5), 750 / np.sqrt(2)])

@@ -1,0 +1,265 @@
+"""What all derivatives of functions share: compiled transforms, and variables in place of arguments."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import types
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tracer import errors
+from tracer.arguments import positional_names
+from tracer.compiled import Compiled
+from tracer.errors import derivatives as texts
+from tracer.graph.graph import Graph, substitute
+from tracer.graph.node import Node, constant, input_node, make_node
+from tracer.ops.gradient_control import MARK
+from tracer.rewrite.passes import stabilise
+from tracer.tracing import trace
+from tracer.tracing.capture import label_of
+from tracer.tracing.proxy import Proxy, unwrap, wrap
+from tracer.tree import Structure, flatten, leaf_paths, unflatten
+from tracer.types import is_inexact
+
+Function = Callable[..., Any]
+
+
+_CACHE = "__tracer_transforms__"
+
+
+_of_ufuncs: dict[np.ufunc, dict[Any, Transform]] = {}
+_MOST_UFUNCS = 256
+
+
+def remembered(function: Function, kind: str, options: tuple[Any, ...], make: Callable[[], Transform]) -> Transform:
+    """The transform of a function, made once: then `tracer.grad(f)(x)` in a loop is traced once.
+
+    It is kept on the function itself, so that both are freed together. A decorator may copy a function's attributes to
+    another function, hence the check.
+    """
+    known: dict[Any, Transform]
+    if isinstance(function, types.FunctionType | Transform | Compiled):
+        known = function.__dict__.setdefault(_CACHE, {})
+    elif isinstance(function, np.ufunc) and (function in _of_ufuncs or len(_of_ufuncs) < _MOST_UFUNCS):
+        known = _of_ufuncs.setdefault(function, {})
+    else:
+        return make()
+    found = known.get((kind, options))
+    if found is None or found.function is not function:
+        found = known[kind, options] = make()
+    return found
+
+
+class Transform:
+    """A function made from another by a transform; compiled at its first call outside of a trace."""
+
+    def __init__(self, function: Function, run: Function, argnums: tuple[int, ...], name: str) -> None:
+        functools.update_wrapper(self, function, updated=())
+        self.__qualname__ = self.__name__ = name
+        self.function = function
+        self.argnums = argnums
+        self.__tracer_run__ = run
+        self._compiled: Compiled | None = None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Differentiate at these arguments."""
+        if trace.current() is not None:
+            return self.__tracer_run__(*args, **kwargs)
+        if self._compiled is None:
+            self._compiled = Compiled(self, traced_floats=self.argnums)
+        return self._compiled(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<{self.__name__}>"
+
+
+def argument_numbers(argnums: Any) -> tuple[int, ...]:
+    """`argnums` as a tuple. Raises TypeError for what is no int, and ValueError for none or repeated ones."""
+    numbers = tuple(argnums) if isinstance(argnums, Sequence) else (argnums,)
+    if any(isinstance(number, bool) or not isinstance(number, int) for number in numbers):
+        raise TypeError(errors.message(texts.ARGNUMS, argnums=argnums))
+    if not numbers or len(set(numbers)) != len(numbers):
+        raise ValueError(errors.message(texts.ARGNUMS, argnums=argnums))
+    return numbers
+
+
+class Variables:
+    """Fresh nodes in place of the differentiated arguments, so that only this use of them is differentiated.
+
+    The function is handed marked arguments. What it leaves elsewhere, as in an array that it closes over and writes
+    into, is computed from the arguments that way. For the derivative itself the marks are replaced by inputs, so that
+    it looks at nothing above them; `close` puts the arguments in their place.
+
+    Attributes
+    ----------
+    name : str
+        The function's name.
+    groups : list of lists
+        For each differentiated argument its leaves, each with its input; None for an integer leaf.
+    structures : list of Structure
+        The nests that these arguments are.
+    """
+
+    _numbers = itertools.count()
+
+    def __init__(
+        self,
+        function: Function,
+        args: tuple[Any, ...],
+        argnums: tuple[int, ...],
+        *,
+        allow_int: bool = False,
+        hint: str = texts.HINT_ARGNUMS,
+    ) -> None:
+        self.name = label_of(function)
+        self.groups: list[list[tuple[Node | None, Any]]] = []
+        self.structures: list[Structure] = []
+        self._function, self._allow_int, self._hint = function, allow_int, hint
+        self._actual: dict[Node, Node] = {}
+        self._marks: dict[Node, Node] = {}
+        self._handed: list[tuple[Any, Proxy, Node, Node, str]] = []
+        given = positional_names(function)
+        self._given, self._args = args, list(args)
+        for number in self._positions(argnums, len(args)):
+            leaves, structure = flatten(args[number])
+            names = leaf_paths(structure, given[number] if number < len(given) else f"argument {number}")
+            pairs = [self._variable(leaf, name) for leaf, name in zip(leaves, names, strict=True)]
+            self.groups.append([(node, leaf) for (node, _), leaf in zip(pairs, leaves, strict=True)])
+            self.structures.append(structure)
+            self._args[number] = unflatten(structure, [proxy for _, proxy in pairs])
+
+    def _positions(self, argnums: tuple[int, ...], count: int) -> list[int]:
+        for number in argnums:
+            if not -count <= number < count:
+                text = errors.message(errors.ARGNUM_MISSING, function=self.name, number=number, count=count)
+                raise TypeError(text)
+        positions = [number % count for number in argnums]
+        if len(set(positions)) != len(positions):
+            raise ValueError(errors.message(texts.ARGNUMS, argnums=argnums))
+        return positions
+
+    def _variable(self, leaf: Any, name: str) -> tuple[Node | None, Any]:
+        try:
+            actual = unwrap(leaf)
+        except TypeError:
+            raise self._not_float(name, type(leaf).__name__) from None
+        name = actual.name or name
+        if not is_inexact(actual.type.dtype):
+            if self._allow_int:
+                return None, leaf
+            raise self._not_float(name, actual.type)
+        node = input_node(actual.type, actual.name)
+        mark = make_node(MARK, (actual,), {"key": ("variable", next(self._numbers))})
+        mark.name = actual.name
+        trace.stand_for(mark, actual)
+        proxy = Proxy(mark, trace.current())
+        if isinstance(leaf, Proxy):
+            proxy._strides, proxy._is_array = leaf._strides, leaf._is_array
+        else:
+            proxy._is_array = isinstance(leaf, np.ndarray)
+        self._actual[node], self._marks[mark] = actual, node
+        self._handed.append((leaf, proxy, mark, actual, name))
+        return node, proxy
+
+    def _not_float(self, name: str, kind: Any) -> errors.NotDifferentiableError:
+        text = errors.message(
+            texts.NOT_FLOAT,
+            function=self.name,
+            name=name,
+            type=kind,
+            hint=self._hint.format(function=self.name),
+        )
+        return errors.NotDifferentiableError(text)
+
+    @property
+    def flat(self) -> list[Node]:
+        """The inputs of all leaves that are differentiated."""
+        return list(self._actual)
+
+    @property
+    def names(self) -> list[str]:
+        """How the user would write each leaf that is differentiated."""
+        return [name for *_, name in self._handed]
+
+    def call(self, kwargs: dict[str, Any]) -> Any:
+        """What the function returns for the variables; computed from the marks."""
+        return self._function(*self._args, **kwargs)
+
+    def opened(self, values: Sequence[Any]) -> list[Node]:
+        """Nodes of what the function returned, computed from the variables, by formulas that are stable."""
+        nodes = substitute([unwrap(value) for value in values], self._marks)
+        return list(stabilise(Graph((), nodes), frozenset(self.flat)).outputs)
+
+    def close(self, nodes: Sequence[Node]) -> list[Any]:
+        """Put the arguments in place of the variables and return values of the running trace."""
+        return [wrap(node, trace.current()) for node in substitute(nodes, self._actual)]
+
+    def passed_on(self, nest: Any) -> Any:
+        """What the function returned besides, computed from the arguments."""
+        leaves, structure = flatten(nest)
+        own = {id(proxy): leaf for leaf, proxy, *_ in self._handed}
+        places = [place for place, leaf in enumerate(leaves) if isinstance(leaf, Proxy) and id(leaf) not in own]
+        nodes = substitute([leaves[place].__tracer_node__ for place in places], self._unmarked)
+        for place, leaf in enumerate(leaves):
+            leaves[place] = own.get(id(leaf), leaf)
+        for place, node in zip(places, nodes, strict=True):
+            leaves[place] = wrap(node, trace.current())
+        return unflatten(structure, leaves)
+
+    @property
+    def _unmarked(self) -> dict[Node, Node]:
+        return {mark: self._actual[node] for mark, node in self._marks.items()}
+
+    def write_back(self) -> None:
+        """Give the arguments that the function wrote into their new contents.
+
+        Raises TraceError where such an argument is an array of the surroundings, or one that the function knows by
+        another name too.
+        """
+        active = trace.current()
+        for leaf, proxy, _, actual, name in self._handed:
+            if active is not None and id(proxy) in active.in_place_scalars:
+                active.in_place_scalars.add(id(leaf))
+            if isinstance(leaf, Proxy) and leaf.__tracer_node__ is not actual:
+                raise errors.TraceError(errors.message(texts.WRITTEN_TWICE, name=name, function=self.name))
+        written = [item for item in self._handed if item[1].__tracer_node__ is not item[2]]
+        for leaf, _, _, _, name in written:
+            self._check_written(leaf, name)
+        values = substitute([proxy.__tracer_node__ for _, proxy, *_ in written], self._unmarked)
+        for (leaf, *_), value in zip(written, values, strict=True):
+            leaf._assign(wrap(value))
+
+    def _check_written(self, leaf: Any, name: str) -> None:
+        if isinstance(leaf, np.ndarray):
+            raise errors.TraceError(errors.message(texts.WRITTEN_OUTSIDE, name=name, function=self.name))
+        if not isinstance(leaf, Proxy):
+            raise TypeError(f"'{type(leaf).__name__}' object does not support item assignment")
+        cells = getattr(self._function, "__closure__", None) or ()
+        known = flatten((self._given, [cell.cell_contents for cell in cells]))[0]
+        if sum(isinstance(other, Proxy) and _root(other) is _root(leaf) for other in known) > 1:
+            raise errors.TraceError(errors.message(texts.WRITTEN_TWICE, name=name, function=self.name))
+
+
+def _root(value: Proxy) -> Proxy:
+    """The array that a traced value is a view of, through any number of views."""
+    while value._base is not None:
+        value = value._base
+    return value
+
+
+def one(node: Node) -> Node:
+    """A cotangent of ones."""
+    return _full(1, node.type.dtype, node)
+
+
+def zeros(node: Node) -> Node:
+    """The derivative where there is none: zeros of the node's shape, floats if it holds integers."""
+    return _full(0, node.type.dtype if is_inexact(node.type.dtype) else np.dtype(np.float64), node)
+
+
+def _full(value: int, dtype: np.dtype[Any], node: Node) -> Node:
+    number = constant(value, dtype)
+    return unwrap(np.broadcast_to(wrap(number), node.type.known_shape)) if node.shape else number
