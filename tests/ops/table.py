@@ -62,6 +62,17 @@ def arrays_for(name, shapes, domain, dtype):
     return [draw(rng, shape, dtype, domain[place] if domain else (-2.0, 2.0)) for place, shape in enumerate(shapes)]
 
 
+def batches_for(name, shapes, domain, dtype, size=3):
+    """Batches with all inputs mapped, and with each alone: the examples one by one, the batch, and its axes."""
+    draws = [arrays_for(name + "b" * number, shapes, domain, dtype) for number in range(size)]
+    places = range(len(shapes))
+    for which in sorted({(True,) * len(shapes), *(tuple(place == one for place in places) for one in places)}):
+        examples = [[draw[place] if which[place] else draws[0][place] for place in places] for draw in draws]
+        columns = [[example[place] for example in examples] for place in places]
+        batch = [np.stack(columns[place]) if which[place] else columns[place][0] for place in places]
+        yield examples, batch, tuple(0 if mapped else None for mapped in which)
+
+
 def quietly(function, *args):
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
