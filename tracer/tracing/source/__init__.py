@@ -1,0 +1,7 @@
+"""Following plain NumPy code that no protocol shows: a function is rewritten, and every step of it goes through hooks.
+
+`attempts` decides when, `locate` finds the syntax tree of a function, `rewriting` puts calls of hooks into it, `hooks`
+are what they call, `lifting` turns real arrays into traced ones when traced values are written into them, `stand_ins`
+has what is called in the place of functions that take numbers or arrays of numbers only, with `nests`, `vectorizing`
+and `iterating` for lists, `np.vectorize` and `np.nditer`.
+"""

@@ -1,0 +1,131 @@
+"""Finding the syntax tree of a function from its code object, and making a code object from a tree."""
+
+from __future__ import annotations
+import __future__
+
+import ast
+import linecache
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from types import CodeType
+from typing import Any, NamedTuple
+
+FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+
+_FUTURE_FLAGS = 0
+for _feature in __future__.all_feature_names:
+    _FUTURE_FLAGS |= getattr(__future__, _feature).compiler_flag
+
+
+class Place(NamedTuple):
+    """A function in a syntax tree.
+
+    Attributes
+    ----------
+    node : ast node
+    owner : str or None
+        The class around it, whose name its private names carry.
+    imports : list of ast nodes
+        What the module imports: calls of what is in a module are compiled in another way than calls of methods.
+    """
+
+    node: FunctionNode
+    owner: str | None
+    imports: list[ast.stmt]
+
+
+@lru_cache(maxsize=16)
+def parsed(text: str) -> ast.Module:
+    """The syntax tree of a text; not to be changed."""
+    return ast.parse(text)
+
+
+@lru_cache(maxsize=64)
+def _places(text: str) -> dict[tuple[str, int], list[Place]]:
+    """Every function of a text, by its name and first line."""
+    found: dict[tuple[str, int], list[Place]] = {}
+    imports: list[ast.stmt] = []
+    todo: list[tuple[ast.AST, str | None, bool]] = [(parsed(text), None, True)]
+    while todo:
+        node, owner, is_outside = todo.pop()
+        if is_outside and isinstance(node, ast.Import | ast.ImportFrom):
+            if getattr(node, "module", None) != "__future__":
+                imports.append(node)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            line = min([node.lineno, *(item.lineno for item in node.decorator_list)])
+            found.setdefault((node.name, line), []).append(Place(node, owner, imports))
+        elif isinstance(node, ast.Lambda):
+            found.setdefault(("<lambda>", node.lineno), []).append(Place(node, owner, imports))
+        inner = node.name if isinstance(node, ast.ClassDef) else owner
+        is_outside = is_outside and not isinstance(node, ast.ClassDef | FunctionNode)
+        todo.extend((child, inner, is_outside) for child in ast.iter_child_nodes(node))
+    return found
+
+
+def source_text(filename: str) -> str:
+    """The text of a file, or of what an interactive session keeps of it; empty if there is none."""
+    linecache.checkcache(filename)
+    return "".join(linecache.getlines(filename))
+
+
+def find(code: CodeType) -> Place | None:
+    """The syntax tree that a code object was compiled from; None if there is none, or the file has changed since."""
+    try:
+        candidates = _places(source_text(code.co_filename)).get((code.co_name, code.co_firstlineno), [])
+    except (SyntaxError, ValueError, RecursionError):
+        return None
+    for place in candidates:
+        made = build(place, place.node, code, ())
+        if made is not None and _is_same(made, code):
+            return place
+    return None
+
+
+def build(place: Place, node: FunctionNode, code: CodeType, extra: Sequence[str]) -> CodeType | None:
+    """Compile a function with the free variables that `code` has, and `extra` ones; None if it cannot be found."""
+    names = dict.fromkeys([*code.co_freevars, *extra])
+    if place.owner is not None:
+        names.pop("__class__", None)  # the class around it provides it
+    # The class gives private names their prefix, and `__class__`.
+    indent = " " if place.owner is None else "  "
+    text = f"def around({', '.join(names)}):\n"
+    if place.owner is not None:
+        text += "" if place.owner in names else f" global {place.owner}\n"
+        text += f" class {place.owner}:\n"
+    tree = ast.parse(text + f"{indent}pass")
+    holder: Any = tree.body[0] if place.owner is None else tree.body[0].body[-1]  # type: ignore[attr-defined]
+    tree.body[:0] = place.imports
+    holder.body = [ast.copy_location(ast.Expr(node), node) if isinstance(node, ast.Lambda) else node]
+    flags = code.co_flags & _FUTURE_FLAGS
+    try:
+        compiled = compile(tree, code.co_filename, "exec", flags=flags, dont_inherit=True)
+    except (SyntaxError, ValueError):
+        return None
+    positions = list(code.co_positions())[:1] if isinstance(node, ast.Lambda) else None
+    for made in _codes(compiled):
+        if made.co_name == code.co_name and made.co_firstlineno == code.co_firstlineno:
+            if positions is None or extra or list(made.co_positions())[:1] == positions:
+                return made
+    return None
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    """The code objects within one, outermost first."""
+    inner = [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+    yield from inner
+    for item in inner:
+        yield from _codes(item)
+
+
+def _is_same(one: CodeType, other: CodeType) -> bool:
+    if isinstance(one, CodeType) != isinstance(other, CodeType):
+        return False
+    fields = ("co_code", "co_names", "co_varnames", "co_freevars", "co_cellvars", "co_argcount", "co_firstlineno")
+    if any(getattr(one, name) != getattr(other, name) for name in fields):
+        return False
+    if list(one.co_positions()) != list(other.co_positions()) or len(one.co_consts) != len(other.co_consts):
+        return False
+    pairs = zip(one.co_consts, other.co_consts, strict=True)
+    return all(
+        _is_same(a, b) if isinstance(a, CodeType) and isinstance(b, CodeType) else repr(a) == repr(b) for a, b in pairs
+    )
