@@ -27,15 +27,8 @@ def fails(function, *args, error=errors.TraceError, match=""):
     ("function", "match"),
     [
         (lambda x: x if x[0] > 0 else -x, "np.where"),
-        (lambda x: float(x[0]), "math"),
-        (lambda x: int(x[0]), "int"),
-        (lambda x: math.sin(x[0]), "np.sqrt"),
         (lambda x: np.zeros(x[0]), "static"),
         (lambda x: list(range(x[0])), "static"),
-        (lambda x: np.asarray(x), "np.stack"),
-        (lambda x: np.array([x[0], x[1]]), "np.stack"),
-        (lambda x: x[0].item(), "item"),
-        (lambda x: x.tolist(), "tolist"),
         (lambda x: 1.0 in x, "np.any"),
     ],
 )
@@ -44,20 +37,25 @@ def test_escapes_are_errors_with_a_hint(function, match):
     assert "float64" in text or "bool" in text
 
 
-def test_writing_a_traced_value_into_a_real_array_is_an_error():
-    def f(x):
-        out = np.zeros(3)
-        out += x
-        return out
-
-    fails(f, X, match="zeros_like")
-
-    def g(x):
-        out = np.zeros(3)
-        out[0] = x[0]
-        return out
-
-    fails(g, X, match="np.stack")
+@pytest.mark.parametrize(
+    ("code", "match"),
+    [
+        ("float(x[0])", "math"),
+        ("int(x[0])", "int"),
+        ("math.sin(x[0])", "np.sqrt"),
+        ("np.asarray(x)", "np.stack"),
+        ("np.array([x[0], x[1]])", "np.stack"),
+        ("x[0].item()", "item"),
+        ("x.tolist()", "tolist"),
+        ("np.add(np.ones(3), x, out=np.zeros(3))", "zeros_like"),
+        ("np.zeros(3).__setitem__(0, x[0])", "np.stack"),
+    ],
+)
+def test_code_without_a_source_file_is_not_followed(code, match):
+    function = eval(f"lambda x: {code}", {"np": np, "math": math})
+    with pytest.raises(errors.TraceError, match=rf"(?s){match}") as caught:
+        tracer.compile(function)(X)
+    assert "HINT" in str(caught.value)
 
 
 def test_a_leaked_value_names_the_function():
@@ -73,23 +71,6 @@ def test_a_leaked_value_names_the_function():
         kept[0] + 1
     with pytest.raises(errors.LeakedValueError, match="return it"):
         tracer.compile(lambda x: x + kept[0])(X)
-
-
-def test_random_numbers_in_a_trace_are_an_error_and_leave_the_generators_alone():
-    before = np.random.get_state()[1].copy()
-    fails(lambda x: x + np.random.normal(size=3), X, match="draw outside")
-    rng = np.random.default_rng(3)
-    expected = np.random.default_rng(3).normal()
-    fails(lambda x: x + rng.normal(size=3), X, match="draw outside")
-    assert rng.normal() == expected
-    np.testing.assert_array_equal(np.random.get_state()[1], before)
-    np.random.normal()
-    fails(lambda x: x + np.random.default_rng().normal(size=3), X, match="default_rng")
-
-
-def test_a_seeded_generator_made_in_the_function_is_plain_numpy():
-    f = tracer.compile(lambda x: x + np.random.default_rng(0).normal(size=3))
-    np.testing.assert_array_equal(f(X), X + np.random.default_rng(0).normal(size=3))
 
 
 def test_an_unsupported_function_names_near_ones():
@@ -149,7 +130,7 @@ def test_writing_to_arrays_that_share_memory():
     x = X.copy()
     for _ in range(2):
         with pytest.raises(errors.TraceError, match=r"(?s)argument a.*memory with b.*HINT"):
-            f(x, x[:])
+            f(x, x.view(np.int64))
     np.testing.assert_array_equal(x, X)
     pairs = np.stack([X, X], axis=1)  # interleaved, and apart
     np.testing.assert_array_equal(f(pairs[:, 0], pairs[:, 1]), 2 * X + 1)

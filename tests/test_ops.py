@@ -5,19 +5,31 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ops.table import SUPPORTED, arrays_for, check_value, elementwise_arity, name_of, outcome, table
+from ops.table import (
+    SUPPORTED,
+    arrays_for,
+    assert_same,
+    batches_for,
+    check_value,
+    elementwise_arity,
+    name_of,
+    outcome,
+    quietly,
+    table,
+)
 
 import tracer
 from tracer.graph.op import FUNCTIONS, METHODS, OPS, UFUNC_NAMES
+from tracer.transform.vmap import looped_ops
 from tracer.types import DTYPES
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Functions that answer from the type alone or write in place; they have tests of their own.
+# Functions that answer from the type alone; they have tests of their own.
 WITHOUT_EXAMPLES = {
     *(np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.iscomplexobj, np.isrealobj),
     *(np.shares_memory, np.may_share_memory, np.einsum_path, np.empty_like),
-    *(np.put_along_axis, np.copyto, np.fill_diagonal, np.put, np.putmask),
+    np.min_scalar_type,
 }
 
 
@@ -157,6 +169,71 @@ def test_a_wrong_transpose_is_caught(monkeypatch):
         tracer.testing.check_grads(lambda x: np.transpose(x), (np.arange(9.0).reshape(3, 3),))
 
 
+# --- batches -----------------------------------------------------------------------------------------------------
+
+
+@every_case
+def test_batched_values(name, function, shapes, domain):
+    for dtype in map(np.dtype, (np.float64, np.complex128, np.int64)):
+        if name.startswith("np.average") and dtype.kind == "i":
+            continue  # weights that sum to zero
+        batches = list(batches_for(name, shapes, domain, dtype))
+        for examples, batch, axes in batches if dtype.kind == "f" else batches[-1:]:
+            expected = [outcome(function, example) for example in examples]
+            if any(isinstance(item, Exception) or item.dtype not in SUPPORTED for item in expected):
+                continue
+            if len({item.shape for item in expected}) > 1:
+                continue  # the values decide the shape
+            mapped = tracer.vmap(function, in_axes=axes)
+            assert_same(quietly(mapped, *batch), np.stack(expected), f"{name} of {dtype}, mapped {axes}")
+
+
+@pytest.mark.parametrize(("name", "function", "shapes", "domain"), REAL, ids=[case[0] for case in REAL])
+def test_batched_derivatives(name, function, shapes, domain):
+    """Derivatives of the batch are those of the examples: in reverse mode summed over what the examples share."""
+    for examples, batch, axes in batches_for(name, shapes, domain, np.float64):
+        if not all(differentiable(function, example) for example in examples):
+            continue
+        places = tuple(range(len(shapes)))
+        mapped = tracer.vmap(function, in_axes=axes)
+        single = tracer.grad(lambda *args: cost(function(*args)), argnums=places)
+        ones = [quietly(single, *example) for example in examples]
+        columns = list(zip(*ones, strict=True))
+        reverse = [np.stack(part) if axis == 0 else sum(part) for axis, part in zip(axes, columns, strict=True)]
+        whole = tracer.grad(lambda *args, mapped=mapped: cost(mapped(*args)), argnums=places)
+        label = f"{name}, mapped {axes}"
+        for found, wanted in zip(quietly(whole, *batch), reverse, strict=True):
+            close(found, wanted, label)
+        if None not in axes:
+            for found, wanted in zip(quietly(tracer.vmap(single), *batch), columns, strict=True):
+                close(found, np.stack(wanted), label)
+        moved = [tracer.jvp(function, example, [np.cos(item) for item in example])[1] for example in examples]
+        close(tracer.jvp(mapped, batch, [np.cos(item) for item in batch])[1], np.stack(moved), f"{label}, forward")
+
+
+def cost(value):
+    return np.sum(np.sin(np.real(value)) + np.cos(np.imag(value)))
+
+
+def close(found, wanted, label):
+    scale = np.max(np.abs(wanted[np.isfinite(wanted)]), initial=1)
+    np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-11 * scale, err_msg=label)
+
+
+def test_a_wrong_batching_rule_is_caught(monkeypatch):
+    monkeypatch.setattr(
+        OPS["cumsum"], "batch", lambda inputs, is_batched, size, axis: OPS["cumsum"](*inputs, axis=axis)
+    )
+    with pytest.raises(AssertionError):
+        test_batched_values("np.cumsum-1", lambda x: np.cumsum(x, axis=1), ((2, 3),), ())
+
+
+def test_ops_without_a_batching_rule():
+    """They are computed example by example: the list may only shrink."""
+    sparse = {"compressed_rows", "compressed_times", "compressed_count", "compressed_pattern", "compressed_sampled"}
+    assert set(looped_ops()) == sparse | {"flat_nonzero", "lstsq", "python_call"}
+
+
 # --- the table itself --------------------------------------------------------------------------------------------
 
 
@@ -204,7 +281,7 @@ def test_scipy_functions_are_found_by_name():
     special = pytest.importorskip("scipy.special")
     for name, entry in UFUNC_NAMES.items():
         function = getattr(special, name)
-        if not getattr(entry, "examples", ()):
+        if not getattr(entry, "examples", ()) and function.nout == 1:
             domain = getattr(entry, "domain", ()) or ((0.3, 2.0),) * function.nin
             for dtype in (np.float64, np.float32):
                 arrays = arrays_for(name, ((3, 4),) * function.nin, domain, dtype)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tracer import errors as errors
 from tracer import optim as optim
+from tracer import random as random
 from tracer import testing as testing
 from tracer import theano_paths as theano_paths
 from tracer.api import compile as compile
@@ -17,10 +18,20 @@ from tracer.api import debugprint as debugprint
 from tracer.api import draw as draw
 from tracer.api import grad as grad
 from tracer.api import pp as pp
+from tracer.batching import vmap as vmap
 from tracer.config import change_flags as change_flags
 from tracer.config import config as config
+from tracer.derivatives import elementwise_grad as elementwise_grad
+from tracer.derivatives import hessian as hessian
+from tracer.derivatives import hvp as hvp
+from tracer.derivatives import jacfwd as jacfwd
+from tracer.derivatives import jacobian as jacobian
+from tracer.derivatives import jacrev as jacrev
 from tracer.derivatives import jvp as jvp
+from tracer.derivatives import linear_transpose as linear_transpose
+from tracer.derivatives import linearize as linearize
 from tracer.derivatives import value_and_grad as value_and_grad
+from tracer.derivatives import vjp as vjp
 from tracer.tracing.shared import Shared as Shared
 from tracer.tracing.shared import shared as shared
 
@@ -33,14 +44,25 @@ __all__ = [
     "config",
     "debugprint",
     "draw",
+    "elementwise_grad",
     "errors",
     "grad",
+    "hessian",
+    "hvp",
+    "jacfwd",
+    "jacobian",
+    "jacrev",
     "jvp",
+    "linear_transpose",
+    "linearize",
     "optim",
     "pp",
+    "random",
     "shared",
     "testing",
     "value_and_grad",
+    "vjp",
+    "vmap",
     *(name for name in theano_paths.NAMES if not name.startswith("_")),
 ]
 theano_paths.install(globals())
@@ -55,18 +77,34 @@ if TYPE_CHECKING:  # what the table of lazily imported names says, for type chec
     from tracer import tensor as tensor
     from tracer import typed_list as typed_list
     from tracer import updates as updates
+    from tracer.checkpointing import checkpoint as checkpoint
+    from tracer.control_flow import associative_scan as associative_scan
+    from tracer.control_flow import cond as cond
+    from tracer.control_flow import fori_loop as fori_loop
+    from tracer.control_flow import map as map
+    from tracer.control_flow import scan as scan
+    from tracer.control_flow import switch as switch
+    from tracer.control_flow import while_loop as while_loop
+    from tracer.custom_derivatives import custom_jvp as custom_jvp
+    from tracer.custom_derivatives import custom_vjp as custom_vjp
+    from tracer.custom_derivatives import stop_gradient as stop_gradient
+    from tracer.custom_ops import custom_op as custom_op
+    from tracer.custom_ops import pure_callback as pure_callback
     from tracer.function import function as function
     from tracer.gradient import Lop as Lop
     from tracer.gradient import Rop as Rop
     from tracer.gradient import sparse_grad as sparse_grad
     from tracer.gradient import subgraph_grad as subgraph_grad
+    from tracer.implicit import custom_root as custom_root
+    from tracer.implicit import fixed_point as fixed_point
     from tracer.printing import pprint as pprint
-    from tracer.scan_module.scan import scan as scan
     from tracer.scan_module.scan_checkpoints import scan_checkpoints as scan_checkpoints
     from tracer.scan_module.scan_views import foldl as foldl
     from tracer.scan_module.scan_views import foldr as foldr
-    from tracer.scan_module.scan_views import map as map
     from tracer.scan_module.scan_views import reduce as reduce
+    from tracer.sparse_derivatives import jacobian_sparsity as jacobian_sparsity
+    from tracer.sparse_derivatives import sparse_hessian as sparse_hessian
+    from tracer.sparse_derivatives import sparse_jacobian as sparse_jacobian
     from tracer.symbolic.custom_op import Op as Op
     from tracer.symbolic.function import Function as Function
     from tracer.symbolic.function import FunctionGraph as FunctionGraph

@@ -10,6 +10,7 @@ from typing import Any
 from tracer import derivatives, errors
 from tracer.checking import Checked
 from tracer.compiled import Compiled
+from tracer.errors.branches import BRANCHES as BRANCHES_CHOICE
 from tracer.graph import drawing, text
 from tracer.graph.graph import toposort
 from tracer.graph.node import INPUT, Node
@@ -28,6 +29,7 @@ from tracer.types import is_inexact
 Updates = UpdateRule | Mapping[Shared, Any] | Iterable[tuple[Shared, Any]]
 BACKENDS = ("cpu", "reference")
 MODES = ("fast", "check")
+BRANCHES = ("raise", "guard")
 
 
 def compile(
@@ -39,6 +41,7 @@ def compile(
     backend: str | None = None,
     mode: str = "fast",
     name: str | None = None,
+    branches: str = "raise",
 ) -> Any:
     """Compile a plain NumPy function: it is traced at its first call with each signature, and then runs natively.
 
@@ -58,11 +61,15 @@ def compile(
         "check" runs the plain function, the reference and the kernels at every call and compares them.
     name : str, optional
         A name for messages; the function's own if None.
+    branches : {"raise", "guard"}
+        What `if`, `while`, `bool()`, `int()`, `float()` and `range()` do with a traced value: raise an error that shows
+        how to do without, or compile the function for each path that calls take. `f.explain()` lists the paths.
 
     Returns
     -------
     Compiled
-        The function, which takes and returns what the plain function does, with `cache_info`, `cache_clear`, `plan`.
+        The function, which takes and returns what the plain function does, with `cache_info`, `cache_clear`, `plan`,
+        `explain`.
 
     Raises
     ------
@@ -81,7 +88,20 @@ def compile(
     ...     return np.sqrt(np.sum(x * x))
     >>> norm(np.array([3.0, 4.0]))
     np.float64(5.0)
+
+    A loop whose length depends on the data is compiled for each length:
+
+    >>> @tracer.compile(branches="guard")
+    ... def root(x):
+    ...     guess = x
+    ...     while abs(guess * guess - x) > 1e-9 * x:
+    ...         guess = (guess + x / guess) / 2
+    ...     return guess
+    >>> root(np.float64(9.0)).round(6), root(np.float64(2.0)).round(6)
+    (np.float64(3.0), np.float64(1.414214))
     """
+    if branches not in BRANCHES:
+        raise ValueError(BRANCHES_CHOICE.format(branches=branches))
     if backend is not None and backend not in BACKENDS:
         raise ValueError(f"backend must be one of {BACKENDS}, not {backend!r}")
     if mode not in MODES:
@@ -96,7 +116,7 @@ def compile(
         floats = inner.argnums if isinstance(inner, derivatives.Transform) else ()
         finish = None if updates is None else _finish(updates, params, label)
         kind = Checked if mode == "check" else Compiled
-        return kind(inner, backend=backend, name=label, finish=finish, traced_floats=floats)
+        return kind(inner, backend=backend, name=label, finish=finish, traced_floats=floats, branches=branches)
 
     return wrap_function if function is None else wrap_function(function)
 
@@ -153,6 +173,8 @@ def grad(
     *,
     argnums: int | Sequence[int] = 0,
     has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
 ) -> Any:
     """The gradient of a function, or of a traced or symbolic cost with respect to values it is computed from.
 
@@ -171,6 +193,8 @@ def grad(
         The positional arguments of the function to differentiate with respect to; each may be a nest.
     has_aux : bool
         The function returns (cost, auxiliary); the gradient comes back with the auxiliary.
+    holomorphic, allow_int : bool
+        For functions: see `value_and_grad`.
 
     Returns
     -------
@@ -204,7 +228,7 @@ def grad(
         return symbolic_gradient.grad(cost, wrt, consider_constant, disconnected_inputs, *options)
     if not callable(cost):
         raise TypeError(errors.message(errors.GRAD_TARGET, type=type(cost).__name__))
-    return derivatives.grad_of_function(cost, argnums if wrt is None else wrt, has_aux)
+    return derivatives.grad_of_function(cost, argnums if wrt is None else wrt, has_aux, holomorphic, allow_int)
 
 
 # --- looking inside ----------------------------------------------------------------------------------------------

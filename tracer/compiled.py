@@ -3,37 +3,69 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import logging
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from tracer import errors
+from tracer.aliasing import groups_of
+from tracer.arguments import (
+    SETTINGS,
+    Leaves,
+    array_entry,
+    as_input,
+    difference,
+    entry_of,
+    is_array_like,
+    leaf_names,
+    positional_names,
+    spec,
+    static_key,
+)
 from tracer.config import config
+from tracer.errors import branches as texts
+from tracer.explaining import explanation
+from tracer.graph.node import Node, input_node
+from tracer.ops.generators import source_of, state_of
+from tracer.paths import Tree
 from tracer.pipeline import (
     Finish,
+    Inputs,
     Plan,
-    as_input,
-    entry_of,
+    Traced,
     explain,
     setting_guards,
     trace_function,
+    value_of,
     without_collector,
 )
 from tracer.run.cpu import Dispatcher
 from tracer.tracing import trace
 from tracer.tracing.capture import label_of
+from tracer.tracing.generators import is_generator, is_same_stream
 from tracer.tracing.proxy import Proxy
+from tracer.tracing.questions import Evaluator, Question
+from tracer.tracing.replay import is_computing
+from tracer.tracing.shared import Shared
+from tracer.tracing.source import hooks
 from tracer.tracing.symbolic import Symbolic
-from tracer.tree import Structure, flatten, leaf_paths, rebuild
+from tracer.tracing.weak import NeedsStatic
+from tracer.tree import Structure, flatten, rebuild, unflatten
+from tracer.types import type_of
 
 log = logging.getLogger("tracer")
 
 
-_MOST_SIGNATURES = 256
-"""Signatures of one function that are kept; beyond, the oldest is forgotten."""
+_MOST_PLANS = 256
+"""Plans of one function that are kept; beyond, the oldest is forgotten."""
+
+_MOST_CAPTURED = 64
+"""Captured arrays of one function that arguments are compared with, to see if they share memory."""
+
+_lock = threading.Lock()  # held while plans are kept or forgotten
 
 
 class CacheInfo(NamedTuple):
@@ -57,20 +89,62 @@ class CacheInfo(NamedTuple):
     reasons: tuple[str, ...]
 
 
-class Leaves(NamedTuple):
-    """The flattened arguments of one call."""
+class Signature:
+    """The plans for arguments of the same types.
 
-    structure: Structure
-    values: list[Any]
-    is_array: list[bool]
-    key: tuple[Any, ...]
-    names: list[str]
-    originals: list[Any]
+    Attributes
+    ----------
+    inputs : Inputs
+        What all of their traces have in common.
+    trees : list of Tree
+        Plans by the path that a call takes, the newest tree last. Those of different trees differ in what they capture.
+    """
 
-    @property
-    def arrays(self) -> list[np.ndarray[Any, Any]]:
-        """The leaves that are traced."""
-        return [value for value, traced in zip(self.values, self.is_array, strict=True) if traced]
+    def __init__(self, leaves: Leaves) -> None:
+        traced = [name for name, is_array in zip(leaves.names, leaves.is_array, strict=True) if is_array]
+        nodes = [input_node(type_of(array), name) for array, name in zip(leaves.arrays, traced, strict=False)]
+        memory = [input_node(type_of(group.base), "the memory of arguments") for group in leaves.groups]
+        self.inputs = Inputs([*nodes, *memory], {})
+        self.trees: list[Tree[Plan]] = []
+
+    def find(self, leaves: Leaves) -> Plan | None:
+        """The plan for a call, if there is one."""
+        held = {id(node): array for array, node in self.inputs.captured.values()}
+
+        def other(node: Node) -> np.ndarray[Any, Any] | None:
+            return value_of(node, held.get(id(node)))
+
+        evaluator = Evaluator(dict(zip(self.inputs.nodes, leaves.arrays, strict=True)), other)
+        for tree in reversed(self.trees):
+            try:
+                plan = tree.find(evaluator.value)
+            except Exception:  # a question that this call does not ask; if it does, its own plan raises this
+                continue
+            if plan is not None and plan.matches() and plan.takes(leaves.originals):
+                return plan
+        return None
+
+    def keep(self, plan: Plan) -> Tree[Plan]:
+        """Keep a plan, and forget those of the same kind whose captured values have changed."""
+        for tree in self.trees:
+            for other in list(tree.plans()):
+                if not other.matches():
+                    tree.remove(other)
+        self.trees = [tree for tree in self.trees if any(tree.plans())]
+        held = {id(array) for other in (plan, *self.plans()) for array in other.traced.captured}
+        for key in self.inputs.captured.keys() - held:
+            del self.inputs.captured[key]
+        for tree in reversed(self.trees):
+            if plan.traced.questions and tree.insert(plan):
+                return tree
+        self.trees.append(Tree())
+        self.trees[-1].insert(plan)
+        return self.trees[-1]
+
+    def plans(self) -> Iterator[Plan]:
+        """All plans."""
+        for tree in self.trees:
+            yield from tree.plans()
 
 
 class Compiled(Dispatcher):
@@ -93,6 +167,7 @@ class Compiled(Dispatcher):
         name: str | None = None,
         finish: Finish | None = None,
         traced_floats: Sequence[int] = (),
+        branches: str = "raise",
     ) -> None:
         functools.update_wrapper(self, function, updated=())
         self.function = function
@@ -100,7 +175,13 @@ class Compiled(Dispatcher):
         self._backend = backend
         self._finish = finish
         self._traced_floats = frozenset(traced_floats)
-        self._plans: dict[Any, list[Plan]] = {}
+        self._parameters = positional_names(function)
+        self._is_guarded = branches == "guard"
+        self._signatures: dict[Any, Signature] = {}
+        self._kept: dict[Plan, tuple[Any, Tree[Plan]]] = {}  # the oldest first
+        self._floats: dict[tuple[Structure, int], str | None] = {}
+        self._captured: list[np.ndarray[Any, Any]] = []
+        self._writes = False
         self._reasons: list[str] = []
         self._slow_calls = 0
         self._last_leaves: Leaves | None = None
@@ -109,19 +190,55 @@ class Compiled(Dispatcher):
 
     def cache_info(self) -> CacheInfo:
         """Return the number of plans, calls and traces, and the reason for every trace."""
-        plans = sum(map(len, self._plans.values()))
-        return CacheInfo(plans, self.hits + self._slow_calls, len(self._reasons), tuple(self._reasons))
+        return CacheInfo(len(self._kept), self.hits + self._slow_calls, len(self._reasons), tuple(self._reasons))
 
     def cache_clear(self) -> None:
         """Forget every plan; the next call traces again."""
         self.clear()
-        self._plans.clear()
+        with _lock:
+            self._signatures.clear()
+            self._kept.clear()
+            self._captured.clear()
         self._last_leaves = None
+
+    def explain(self) -> str:
+        """Describe what was compiled: for each signature its plans, and what each of them holds for.
+
+        Returns
+        -------
+        str
+            For each plan the path that it is for (the tests and numbers that the function asked of traced values, where
+            in the source, and what they were), the sizes that only the data tell, how often it was called, which arrays
+            it captured and what names it guards, and what it writes to.
+
+        Examples
+        --------
+        >>> import numpy as np, tracer
+        >>> @tracer.compile(branches="guard")
+        ... def f(x):
+        ...     return x + 1 if x > 0 else x - 1
+        >>> f(np.float64(2.0)), f(np.float64(-2.0)), f(np.float64(-3.0))
+        (np.float64(3.0), np.float64(-3.0), np.float64(-4.0))
+        >>> print(f.explain())  # doctest: +ELLIPSIS
+        f: 2 plans for 1 signature, 3 calls, 2 traces
+        signature 1: x float64[]
+          plan 1, 1 call
+            test x > 0 is True (...)
+            program of 1 instruction
+          plan 2, 2 calls
+            test x > 0 is False (...)
+            program of 1 instruction
+        """
+        counts = dict(zip(self.plans(), self.counts(), strict=False))
+        with _lock:
+            plans: dict[Any, list[Plan]] = {}
+            for plan, (key, _) in self._kept.items():
+                plans.setdefault(key, []).append(plan)
+        return explanation(self.name, self.cache_info(), plans, counts)
 
     def plan(self, *args: Any, **kwargs: Any) -> Plan:
         """Return the plan for these arguments, compiling it if need be, without running it."""
-        leaves = self._flatten(args, kwargs)
-        return self._find(leaves) or self._compile(leaves, kwargs)
+        return self._plan(args, kwargs)[0]
 
     def __reduce__(self) -> str:
         return str(getattr(self, "__qualname__", self.name))  # as functions: by the name in their module
@@ -138,142 +255,227 @@ class Compiled(Dispatcher):
     # --- calls ---------------------------------------------------------------------------------------------------
 
     def _slow_call(self, *args: Any, **kwargs: Any) -> Any:
-        given = flatten((args, kwargs))[0]
+        given, structure = flatten((args, kwargs))
+        if hasattr(self.function, "__tracer_run__") and trace.current() is None and not is_computing():
+            # What a transform computes are numbers, not expressions.
+            given = [_value_of_shared(item) if isinstance(item, Shared) else item for item in given]
+            args, kwargs = unflatten(structure, given)
         if trace.current() is not None or any(isinstance(item, Proxy | Symbolic) for item in given):
             return self.inline(*args, **kwargs)
-        leaves = self._flatten(args, kwargs)
-        plan = self._find(leaves) or self._compile(leaves, kwargs)
+        plan, leaves = self._plan(args, kwargs)
         self._slow_calls += 1
         return self._run(plan, leaves)
 
     def _run(self, plan: Plan, leaves: Leaves) -> Any:
-        return plan.run(leaves.arrays, leaves.originals)
+        return plan.run(leaves.arrays, leaves.targets)
 
     def inline(self, *args: Any, **kwargs: Any) -> Any:
         """Run as part of the trace that is on."""
         active = trace.current()
         # A transform of a function would come back here where no trace is on.
-        result = getattr(self.function, "__tracer_run__", self.function)(*args, **kwargs)
+        function = hooks.followed(getattr(self.function, "__tracer_run__", self.function))
+        if self._is_guarded:
+            with trace.guarding():
+                result = function(*args, **kwargs)
+        else:
+            result = function(*args, **kwargs)
         if self._finish is not None and active is not None:
             self._finish(result, active)
         return result
 
-    def _find(self, leaves: Leaves) -> Plan | None:
-        for plan in reversed(self._plans.get(leaves.key, ())):
-            if plan.matches():
-                return plan
-        return None
+    # --- plans ---------------------------------------------------------------------------------------------------
 
-    def _compile(self, leaves: Leaves, kwargs: dict[str, Any]) -> Plan:
-        self._note_reason(leaves)
-        with without_collector():
-            traced = trace_function(
-                self.function,
-                leaves.structure,
-                leaves.values,
-                leaves.is_array,
-                name=self.name,
-                names=leaves.names,
-                finish=self._finish,
-            )
-            plan = Plan(traced, leaves.arrays, self._backend or config.backend)
-        if len(self._plans) >= _MOST_SIGNATURES and leaves.key not in self._plans:
-            del self._plans[next(iter(self._plans))]
-        kept = self._plans.setdefault(leaves.key, [])
-        kept[:] = [other for other in kept if other.matches()]
-        kept.append(plan)
-        self._last_leaves = leaves
-        if plan.executable.native is not None:
+    def _plan(self, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Plan, Leaves]:
+        """The plan of a call, made if need be, and its arguments as the plan takes them."""
+        leaves = self._flatten(args, kwargs)
+        static: set[int] = set()
+        while leaves.weak:
+            try:
+                return self._plan_for(leaves, kwargs)
+            except NeedsStatic as need:
+                static |= need.places & leaves.weak or leaves.weak
+            except Exception:  # perhaps for want of the number
+                static |= leaves.weak
+            leaves = self._flatten(args, kwargs, static)
+        found = self._plan_for(leaves, kwargs)
+        self._floats.update(((leaves.structure, place), None) for place in static)
+        return found
+
+    def _plan_for(self, leaves: Leaves, kwargs: dict[str, Any]) -> tuple[Plan, Leaves]:
+        if self._writes:
+            leaves = self._grouped(leaves)
+        signature = self._signatures.get(leaves.key)
+        plan = None if signature is None else signature.find(leaves)
+        if plan is None:
+            plan, leaves = self._compile(leaves)
+        if plan.executable.native is not None and plan not in self.plans():
             self._add_fast_path(plan, leaves, kwargs)
-        return plan
+        return plan, leaves
+
+    def _grouped(self, leaves: Leaves) -> Leaves:
+        """The arguments with what they share of their memory, as part of their key."""
+        groups = groups_of(leaves.originals, self._captured)
+        if not groups:
+            return leaves
+        key = list(leaves.key)
+        key[SETTINGS - 1] = tuple(group.key for group in groups)
+        return leaves._replace(key=tuple(key), groups=groups)
+
+    def _compile(self, leaves: Leaves) -> tuple[Plan, Leaves]:
+        with without_collector():
+            signature = self._signatures.get(leaves.key) or Signature(leaves)
+            traced = self._trace(leaves, signature)
+            if traced.written or traced.stored:
+                self._writes = True
+                self._captured += [
+                    array for array in traced.captured if not any(array is known for known in self._captured)
+                ]
+                del self._captured[:-_MOST_CAPTURED]
+                grouped = self._grouped(leaves)
+                if grouped.key != leaves.key:
+                    leaves = grouped
+                    signature = self._signatures.get(leaves.key) or Signature(leaves)
+                    traced = self._trace(leaves, signature)
+            self._note_reason(leaves, traced)
+            plan = Plan(traced, leaves.arrays, self._backend or config.backend)
+        with _lock:
+            signature = self._signatures.setdefault(leaves.key, signature)
+            self._kept[plan] = leaves.key, signature.keep(plan)
+            kept = set(signature.plans())
+            for other, (key, _) in list(self._kept.items()):
+                if key == leaves.key and other not in kept:
+                    del self._kept[other]
+            if len(self._kept) > _MOST_PLANS:
+                self._forget(next(iter(self._kept)))
+        self._last_leaves = leaves
+        return plan, leaves
+
+    def _trace(self, leaves: Leaves, signature: Signature) -> Traced:
+        return trace_function(
+            self.function,
+            leaves,
+            signature.inputs,
+            name=self.name,
+            finish=self._finish,
+            guarded=self._is_guarded,
+        )
+
+    def _forget(self, plan: Plan) -> None:
+        key, tree = self._kept.pop(plan)
+        tree.remove(plan)
+        if not any(self._signatures[key].plans()):
+            del self._signatures[key]
 
     # --- signatures ----------------------------------------------------------------------------------------------
 
-    def _flatten(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Leaves:
+    def _flatten(self, args: Sequence[Any], kwargs: dict[str, Any], static: Collection[int] = ()) -> Leaves:
+        """Take the arguments apart; floats at places in `static` stay numbers."""
         values, structure = flatten((tuple(args), kwargs))
-        names = self._leaf_names(structure, args)
+        names = leaf_names(self._parameters, structure)
         floats = self._float_leaves(structure)
-        key: list[Any] = [structure, self._backend or config.backend, config.check_nan]
-        is_array, originals = [], []
+        key: list[Any] = [structure, self._backend or config.backend, config.check_nan, ()]
+        is_array: list[bool] = []
+        originals: list[Any] = []
+        weak: set[int] = set()
         for position, value in enumerate(values):
-            if _is_array_like(value) or (position in floats and type(value) in (float, complex)):
+            if is_generator(value):
+                values[position] = state_of(value)
+                same = next(n for n, item in enumerate((*originals, value)) if is_same_stream(item, value))
+                key.append(("generator", source_of(value), same))
+            elif is_array_like(value) or (position in floats and type(value) in (float, complex)):
                 values[position] = array = as_input(value, names[position])
                 key.append(entry_of(array))
-                is_array.append(True)
-                originals.append(value)
+            elif type(value) is float and position not in static and self._is_weak(structure, position, value):
+                values[position] = np.asarray(value)
+                key.append((float,))
+                weak.add(position)
             else:
-                key.append((type(value), self._static(value, names[position])))
+                key.append((type(value), static_key(value, names[position], self.name)))
                 is_array.append(False)
-        return Leaves(structure, values, is_array, tuple(key), names, originals)
+                continue
+            is_array.append(True)
+            originals.append(value)
+        return Leaves(structure, values, is_array, tuple(key), names, originals, frozenset(weak))
+
+    def _is_weak(self, structure: Structure, position: int, value: float) -> bool:
+        """Whether a Python float is traced: at a place that has had another one before, unless that did not work."""
+        first = self._floats.setdefault((structure, position), repr(value))
+        return first is not None and first != repr(value)
 
     def _float_leaves(self, structure: Structure) -> set[int]:
         """Leaves of the arguments that are differentiated: Python floats among them are traced, not static."""
         positions: set[int] = set()
         start = 0
         for number, child in enumerate(structure.children[0].children):
-            if number in self._traced_floats:
+            if not self._traced_floats.isdisjoint((number, number - len(structure.children[0].children))):
                 positions |= set(range(start, start + child.leaf_count))
             start += child.leaf_count
         return positions
 
-    def _static(self, value: Any, name: str) -> Any:
-        if type(value) in (float, complex):
-            return repr(value)  # tells -0.0 from 0.0, and nan is itself
-        try:
-            hash(value)
-        except TypeError:
-            if hasattr(value, "__dict__"):
-                return _Identity(value)
-            raise TypeError(
-                errors.message(errors.STATIC_UNHASHABLE, name=name, function=self.name, type=type(value).__name__)
-            ) from None
-        return value
-
-    def _leaf_names(self, structure: Structure, args: Sequence[Any]) -> list[str]:
-        parameters = _positional_names(self.function)
-        positional, keywords = structure.children
-        names: list[str] = []
-        for position, child in enumerate(positional.children):
-            name = parameters[position] if position < len(parameters) else f"argument {position}"
-            names += leaf_paths(child, name)
-        for keyword, child in zip(keywords.keys, keywords.children, strict=True):
-            names += leaf_paths(child, keyword)
-        return names
-
-    def _note_reason(self, leaves: Leaves) -> None:
+    def _note_reason(self, leaves: Leaves, traced: Traced) -> None:
         before = self._last_leaves
         if before is None:
             reason = "first call"
         elif leaves.key == before.key:
-            plan = self._plans[leaves.key][-1] if self._plans.get(leaves.key) else None
-            failed = [guard.label for guard in plan.traced.guards if not guard.holds()] if plan else []
-            changed = f"{failed[0]}, which the function reads, has changed" if failed else None
-            reason = changed or "a captured value has another type"
+            reason = self._changed(leaves, traced)
         else:
-            reason = _difference(before, leaves)
+            reason = difference(before, leaves)
         self._reasons.append(reason)
         if before is not None:
             count = len(self._reasons)
-            level = logging.WARNING if count in _MANY_TRACES else logging.INFO
+            is_path = reason.startswith("another path")  # which has warnings of its own
+            level = logging.WARNING if count in _MANY_TRACES and not is_path else logging.INFO
             log.log(level, errors.RETRACE.format(function=self.name, count=count, reason=reason))
+
+    def _changed(self, leaves: Leaves, traced: Traced) -> str:
+        """Why a call needs another plan than an earlier one of the same signature."""
+        signature = self._signatures.get(leaves.key)
+        plans = [] if signature is None else list(signature.plans())
+        failed = [guard.label for guard in plans[-1].traced.guards if not guard.holds()] if plans else []
+        if failed:
+            return f"{failed[0]}, which the function reads, has changed"
+        if plans and traced.questions:
+            question = _new_answer(traced, plans)
+            what, answer = question.text or question.kind, question.answer.tolist()
+            self._warn_of_many(question, len(plans) + 1)
+            return texts.PATH.format(what=what, answer=answer, line=question.line)
+        return "a captured value has another type"
+
+    def _warn_of_many(self, question: Question, count: int) -> None:
+        if question.kind == "number" and count in _MANY_TRACES:
+            place = {"text": question.text, "line": question.line}
+            log.warning(texts.MANY_NUMBERS.format(function=self.name, count=count, **place))
+        elif count in _MANY_TRACES[1:]:
+            log.warning(texts.MANY_PLANS.format(function=self.name, count=count))
 
     # --- the fast path -------------------------------------------------------------------------------------------
 
     def _add_fast_path(self, plan: Plan, leaves: Leaves, kwargs: dict[str, Any]) -> None:
         traced = plan.traced
-        spec = _spec(leaves)
-        if spec is None or config.check_nan:
+        described = spec(leaves, traced.scalars)
+        if described is None or config.check_nan or traced.stored or not plan.is_native_path or traced.streams:
             return
+        question = None
+        if traced.questions:
+            if plan.asker is not None and plan.asker.native is None:
+                return
+            tree = self._kept[plan][1] if plan in self._kept else None
+            asker = None if plan.asker is None else plan.asker.native
+            question = asker, plan.packed.expected, tree, plan.packed.steps
         count, split = traced.argument_count, traced.argument_count + len(traced.captured)
-        entries = [("array", entry[0].num, entry[1], entry[2]) for entry in plan.entries]
+        cells = [item.cell for item in traced.shared]
+        if traced.written:  # what is written must not share memory with what the trace has looked at
+            cells += [[array] for array, _ in traced.watched]
+        held = (*traced.captured, *(cell[0] for cell in cells))
+        entries = [("array", *array_entry(array)) for array in (*leaves.arrays, *held)]
         first = traced.result_count
         self.add(
-            spec,
+            described,
             tuple(kwargs),
             plan.executable.native,
             list(traced.captured),
             entries[count:split],
-            [item.cell for item in traced.shared],
+            cells,
             entries[split:],
             [(item.cell, first + number) for number, item in enumerate(traced.updated)],
             [(place, first + len(traced.updated) + number) for number, place in enumerate(traced.written)],
@@ -282,85 +484,32 @@ class Compiled(Dispatcher):
             None,
             explain,
             plan,
+            question,
         )
 
 
 _MANY_TRACES = (8, 32, 128, 512)
 
 
-class _Identity:
-    """Compares an unhashable object by identity."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def __hash__(self) -> int:
-        return id(self.value)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Identity) and other.value is self.value
+def _value_of_shared(variable: Shared) -> np.ndarray[Any, Any]:
+    """A shared variable's value as an argument: a copy, into which nobody can write in vain."""
+    value = variable.get_value()
+    value.flags.writeable = False
+    return value
 
 
-def _is_array_like(value: Any) -> bool:
-    if isinstance(value, np.ndarray | np.generic):
-        return True
-    return hasattr(value, "__array__") and not isinstance(value, type | Proxy)
+def _has_asked(plan: Plan, question: Question) -> bool:
+    return any(item.node is question.node and item.key == question.key for item in plan.traced.questions)
 
 
-@functools.lru_cache(maxsize=1024)
-def _positional_names(function: Callable[..., Any]) -> tuple[str, ...]:
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return ()
-    return tuple(item.name for item in parameters if item.kind in (item.POSITIONAL_ONLY, item.POSITIONAL_OR_KEYWORD))
-
-
-def _difference(before: Leaves, now: Leaves) -> str:
-    if before.structure != now.structure:
-        return "the arguments are nested differently, or passed under other names"
-    for name, old, new in zip(now.names, before.key[3:], now.key[3:], strict=True):
-        if old != new:
-            return f"argument {name} was {_signature_text(old)} and is {_signature_text(new)}"
-    return "a setting of tracer.config changed"
-
-
-def _signature_text(entry: Any) -> str:
-    if isinstance(entry[0], type):
-        return f"the static {entry[0].__name__} {entry[1]}"
-    return f"{entry[0]}{list(entry[1])} with strides {entry[2]}"
-
-
-def _spec(leaves: Leaves) -> tuple[Any, ...] | None:
-    """How the dispatcher recognises such arguments; None where it cannot."""
-    position = iter(range(len(leaves.values)))
-
-    def build(structure: Structure) -> Any:
-        if structure.kind == "leaf":
-            index = next(position)
-            value = leaves.values[index]
-            if leaves.is_array[index]:
-                return "array", value.dtype.num, value.shape, value.strides
-            return "static", value
-        children = tuple(build(child) for child in structure.children)
-        if structure.kind == "none":
-            return "static", None
-        if structure.kind in ("tuple", "list"):
-            return structure.kind, children
-        if structure.kind == "dict" and structure.type is dict:
-            return "dict", tuple(zip(structure.keys, children, strict=True))
-        raise _NoFastPath
-
-    try:
-        positional = [build(child) for child in leaves.structure.children[0].children]
-        keywords = [build(child) for child in leaves.structure.children[1].children]
-    except _NoFastPath:
-        return None
-    return (*positional, *keywords)
-
-
-class _NoFastPath(Exception):
-    """A nest that only the slow path takes apart."""
+def _new_answer(traced: Traced, plans: Sequence[Plan]) -> Question:
+    """The first question of a path that no plan has this answer to."""
+    known = plans
+    for question in traced.questions:
+        known = [plan for plan in known if _has_asked(plan, question)]
+        if not known:
+            return question
+    return traced.questions[-1]
 
 
 def _output_tree(plan: Plan) -> Any:
@@ -371,6 +520,8 @@ def _output_tree(plan: Plan) -> Any:
             kind, value = next(results)
             if kind == "output":
                 return "leaf", value, True
+            if kind == "float":
+                return "call", float, (("leaf", value, True),)
             return kind, value
         children = tuple(build(child) for child in structure.children)
         if structure.kind == "none":

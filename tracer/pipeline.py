@@ -10,17 +10,25 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tracer import errors
+from tracer import errors, paths
+from tracer.aliasing import share_memory
+from tracer.arguments import Leaves, entry_of
 from tracer.config import config
+from tracer.errors.batching import EXAMPLE_LEAKED
 from tracer.graph.graph import Graph, substitute, toposort
-from tracer.graph.node import INPUT, Node, input_node
+from tracer.graph.node import INPUT, Node
 from tracer.rewrite.passes import optimise
 from tracer.run import backend
-from tracer.tracing import capture, stand_ins, trace
-from tracer.tracing.proxy import Proxy
+from tracer.tracing import capture, generators, random_calls, selected, stand_ins, trace
+from tracer.tracing.proxy import Proxy, describe
+from tracer.tracing.questions import Question, Questions
 from tracer.tracing.shared import Shared, owner
+from tracer.tracing.source import attempts, hooks
+from tracer.tracing.weak import WeakFloat
 from tracer.tree import Structure, flatten, unflatten
-from tracer.types import element_strides, type_of
+from tracer.types import element_strides
+
+selected.install()
 
 
 @contextmanager
@@ -32,13 +40,18 @@ def without_collector() -> Iterator[None]:
         yield
     finally:
         if enabled:
-            # The young objects only: a collection of everything that was imported is not for this call to pay.
-            gc.collect(0)
+            # What is young counts as old from here on: looking through a large graph for cycles would cost more than
+            # a pass over it, and there are hardly any.
+            if gc.get_freeze_count():
+                gc.collect(0)
+            else:
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()
 
 
 class Result(NamedTuple):
-    """Where one leaf of a function's result comes from: an output, the caller's own argument, or a constant."""
+    """Where one leaf of a function's result comes from: "output", "float" (an output too), "argument" or "constant"."""
 
     kind: str
     value: Any
@@ -49,7 +62,10 @@ class Traced:
     """What one run of a function on proxies recorded.
 
     `graph.inputs` are the array arguments, then captured arrays, then shared variables; `graph.outputs` are the
-    results, then new values of `updated`, then new contents of the arguments in `written`.
+    results, then new values of `updated`, then new contents of the arguments in `written` and of the captured arrays in
+    `stored`. Arguments include the memory that groups of them share; what is in `covered` is part of that. `questions`
+    are those whose answers it went by, and `scalars` the NumPy scalars that in-place code would have changed, had they
+    been 0-d arrays.
     """
 
     name: str
@@ -61,27 +77,55 @@ class Traced:
     structure: Structure
     updated: list[Shared]
     written: list[int]
+    stored: list[int]
     guards: list[capture.Guard] = field(default_factory=list)
+    questions: list[Question] = field(default_factory=list)
+    covered: frozenset[int] = frozenset()
+    scalars: frozenset[int] = frozenset()
+
+    @property
+    def streams(self) -> list[generators.Stream]:
+        """The generators, captured ones, that are drawn from."""
+        return [item for item in dict.fromkeys((*self.shared, *self.updated)) if isinstance(item, generators.Stream)]
+
+    @property
+    def watched(self) -> list[tuple[np.ndarray[Any, Any], str]]:
+        """Arrays that the function may have computed with while it was traced, with their names."""
+        return [(guard.watched, guard.label) for guard in self.guards if guard.watched is not None]
 
     @property
     def result_count(self) -> int:
         """How many outputs are results."""
-        return len(self.graph.outputs) - len(self.updated) - len(self.written)
+        return len(self.graph.outputs) - len(self.updated) - len(self.written) - len(self.stored)
 
 
 Finish = Callable[[Any, trace.Trace], None]
 """Called with the result on proxies while the trace is still on, to add updates."""
 
 
+class Inputs(NamedTuple):
+    """Input nodes that all traces for one signature have in common: then they ask the same questions.
+
+    Attributes
+    ----------
+    nodes : list of Node
+        One for each array of the arguments.
+    captured : dict
+        Array id -> the array and its node.
+    """
+
+    nodes: list[Node]
+    captured: dict[int, tuple[np.ndarray[Any, Any], Node]]
+
+
 def trace_function(
     function: Callable[..., Any],
-    structure: Structure,
-    leaves: Sequence[Any],
-    is_array: Sequence[bool],
+    leaves: Leaves,
+    inputs: Inputs,
     *,
     name: str,
-    names: Sequence[str],
     finish: Finish | None = None,
+    guarded: bool = False,
 ) -> Traced:
     """Run a function on proxies and return what it recorded.
 
@@ -89,39 +133,118 @@ def trace_function(
     ----------
     function : callable
         The user's function.
-    structure, leaves, is_array
-        Its nested (args, kwargs), and which leaves are arrays; the others are passed as they are.
-    name, names
-        The function's name, and how the user would write each leaf.
+    leaves : Leaves
+        Its arguments; those that are not traced are passed as they are.
+    inputs : Inputs
+        The nodes of what is traced; captured arrays are added.
+    name : str
+        The function's name.
     finish : callable, optional
         Runs at the end of the trace.
+    guarded : bool
+        Whether tests and numbers may be answered for these arguments.
 
     Raises
     ------
     TraceError
         If the function does something that a trace cannot follow. Nothing of the user's has changed then.
     """
-    active = trace.Trace(name)
-    static = [leaf for leaf, traced in zip(leaves, is_array, strict=True) if not traced]
+    static = [leaf for leaf, traced in zip(leaves.values, leaves.is_array, strict=True) if not traced]
     surroundings = capture.Surroundings(function, static)
-    arguments: list[tuple[int, Proxy, Node]] = []
-    values: list[Any] = []
-    with trace.tracing(active), capture.random_watch(function, name, surroundings.generators):
-        for position, (leaf, traced) in enumerate(zip(leaves, is_array, strict=True)):
-            if traced:
-                node = input_node(type_of(leaf), names[position])
-                proxy = Proxy(node, active)
-                proxy._strides = None if leaf.flags.c_contiguous else element_strides(leaf)
-                arguments.append((len(arguments), proxy, node))
-                values.append(proxy)
-            else:
-                values.append(leaf)
-        args, kwargs = unflatten(structure, values)
+
+    def attempt(active: trace.Trace) -> Traced:
+        active.is_guarded = guarded
+        return _trace_once(function, leaves, inputs, surroundings, active, finish)
+
+    return attempts.trace_with(attempt, function, surroundings, lambda: trace.Trace(name, inputs.captured))
+
+
+def _trace_once(
+    function: Callable[..., Any],
+    leaves: Leaves,
+    inputs: Inputs,
+    surroundings: capture.Surroundings,
+    active: trace.Trace,
+    finish: Finish | None,
+) -> Traced:
+    given = dict(zip(inputs.nodes, leaves.arrays, strict=True))
+    active.questions = Questions(given, lambda node: value_of(node, active.captured_value(node)))
+    static = [leaf for leaf, traced in zip(leaves.values, leaves.is_array, strict=True) if not traced]
+    surroundings = capture.Surroundings(function, static)
+    with trace.tracing(active), random_calls.following(function, active.name, surroundings.generators):
+        proxies, memory = _proxies(leaves, inputs.nodes, active)
+        traced = iter(
+            generators.bind_argument(original, proxy, active) if generators.is_generator(original) else proxy
+            for original, proxy in zip(leaves.originals, proxies, strict=True)
+        )
+        values = [
+            next(traced) if is_array else leaf for leaf, is_array in zip(leaves.values, leaves.is_array, strict=True)
+        ]
+        args, kwargs = unflatten(leaves.structure, values)
         with stand_ins.standing_in(surroundings.guards) as stand_in:
-            result = _call(stand_in(function), args, kwargs, active)
+            result = _call(hooks.begin(stand_in(function)), args, kwargs, active)
+        if active.session is not None:
+            result = active.session.finish(result)
         if finish is not None:
             finish(result, active)
-        return _collect(name, active, arguments, result, surroundings.held_guards(active))
+        generators.finish(active)
+        arguments = _Arguments(inputs.nodes, proxies, memory, frozenset(_covered(leaves)))
+        return _collect(active, arguments, result, surroundings.held_guards(active), inputs)
+
+
+def value_of(node: Node, captured: np.ndarray[Any, Any] | None) -> np.ndarray[Any, Any] | None:
+    """The array of an input that is not an argument: what was captured, or what a shared variable holds."""
+    variable = None if captured is not None else owner(node)
+    return captured if variable is None else variable.cell[0]
+
+
+class _Arguments(NamedTuple):
+    """The nodes of arguments, and their proxies: those the function got, and those of memory that some share."""
+
+    nodes: Sequence[Node]
+    proxies: list[Any]
+    memory: list[Proxy]
+    covered: frozenset[int]
+
+    def written(self) -> list[int]:
+        """Which of them have a new version."""
+        pairs = zip((*self.proxies, *self.memory), self.nodes, strict=True)
+        changed = [position for position, (proxy, node) in enumerate(pairs) if proxy.__tracer_node__ is not node]
+        return [position for position in changed if position not in self.covered]
+
+
+def _covered(leaves: Leaves) -> Iterator[int]:
+    for group in leaves.groups:
+        for member in group.members:
+            if member.leaf is not None:
+                yield member.leaf
+
+
+def _proxies(leaves: Leaves, nodes: Sequence[Node], active: trace.Trace) -> tuple[list[Any], list[Proxy]]:
+    """What stands for each traced leaf, and for the memory of each group of leaves that are views of it."""
+    proxies: list[Any] = []
+    places = [place for place, is_array in enumerate(leaves.is_array) if is_array]
+    for place, node, array, original in zip(places, nodes, leaves.arrays, leaves.originals, strict=False):
+        if place in leaves.weak:
+            proxies.append(WeakFloat(node, frozenset([place])))
+            continue
+        proxy = Proxy(node, active)
+        proxy._strides = None if array.flags.c_contiguous else element_strides(array)
+        proxy._is_array = isinstance(original, np.ndarray)
+        proxies.append(proxy)
+    memory = [Proxy(node, active) for node in nodes[len(proxies) :]]
+    for group, base in zip(leaves.groups, memory, strict=True):
+        seen: dict[int, Proxy] = {}
+        for member in group.members:
+            view = seen.get(id(member.array))
+            if view is None:
+                view = seen[id(member.array)] = member.view(base)
+                view._is_array = True
+            if member.leaf is None:
+                active.see_through(member.array, view)
+            else:
+                proxies[member.leaf] = view
+    return proxies, memory
 
 
 def _call(function: Callable[..., Any], args: Any, kwargs: Any, active: trace.Trace) -> Any:
@@ -139,35 +262,69 @@ def _call(function: Callable[..., Any], args: Any, kwargs: Any, active: trace.Tr
 
 
 def _collect(
-    name: str,
-    active: trace.Trace,
-    arguments: list[tuple[int, Proxy, Node]],
-    result: Any,
-    guards: list[capture.Guard],
+    active: trace.Trace, arguments: _Arguments, result: Any, guards: list[capture.Guard], inputs: Inputs
 ) -> Traced:
+    name = active.name
     leaves, structure = flatten(result)
-    by_proxy = {id(proxy): position for position, proxy, _ in arguments}
+    by_proxy = {id(proxy): position for position, proxy in reversed(list(enumerate(arguments.proxies)))}
     results: list[Result] = []
     outputs: list[Node] = []
-    for leaf in leaves:
+    for leaf in map(generators.seen_by_caller, leaves):
         if id(leaf) in by_proxy:
             results.append(Result("argument", by_proxy[id(leaf)]))
         elif isinstance(leaf, Proxy):
             results.append(Result("output", len(outputs)))
+            outputs.append(leaf.__tracer_node__)
+        elif type(leaf) is WeakFloat:
+            results.append(Result("float", len(outputs)))
             outputs.append(leaf.__tracer_node__)
         else:
             _check_constant(leaf, name)
             results.append(Result("constant", leaf))
     updated = list(active.updates)
     outputs += active.updates.values()
-    written = [position for position, proxy, node in arguments if proxy.__tracer_node__ is not node]
-    outputs += [proxy.__tracer_node__ for _, proxy, node in arguments if proxy.__tracer_node__ is not node]
+    written = arguments.written()
+    everything = (*arguments.proxies, *arguments.memory)
+    outputs += [everything[position].__tracer_node__ for position in written]
     captured, constants = active.captures()
-    graph, shared = close_graph(
-        [node for _, _, node in arguments], [node for _, node in captured], outputs, constants, name
+    stored = [] if active.session is None else active.session.lifting.written()
+    outputs += [node for _, node in stored]
+    questions = [] if active.questions is None else active.questions.resolved()
+    count = len(outputs)
+    outputs += [question.node for question in questions]
+    graph, shared = close_graph(arguments.nodes, [node for _, node in captured], outputs, constants, name)
+    asked = zip(questions, graph.outputs[count:], strict=True)
+    inputs.captured.update((id(array), (array, node)) for array, node in captured)
+    return Traced(
+        name,
+        Graph(graph.inputs, graph.outputs[:count]),
+        len(arguments.nodes),
+        [array for array, _ in captured],
+        shared,
+        results,
+        structure,
+        updated,
+        written,
+        _places(stored, captured, name),
+        guards,
+        [question._replace(node=node) for question, node in asked],
+        arguments.covered,
+        frozenset(place for place, proxy in enumerate(arguments.proxies) if id(proxy) in active.in_place_scalars),
     )
-    arrays = [array for array, _ in captured]
-    return Traced(name, graph, len(arguments), arrays, shared, results, structure, updated, written, guards)
+
+
+def _places(
+    stored: Sequence[tuple[np.ndarray[Any, Any], Node]],
+    captured: Sequence[tuple[np.ndarray[Any, Any], Node]],
+    name: str,
+) -> list[int]:
+    """The places among the captured arrays of those that the function writes into."""
+    places = {id(array): place for place, (array, _) in enumerate(captured)}
+    for array, node in stored:
+        if id(array) not in places:
+            text = errors.message(errors.CAPTURE_CHANGED, node.line, value=node.type, function=name)
+            raise errors.TraceError(text)
+    return [places[id(array)] for array, _ in stored]
 
 
 def _check_constant(leaf: Any, name: str) -> None:
@@ -190,9 +347,9 @@ def close_graph(
         if node.op is INPUT and node not in known:
             variable = owner(node)
             if variable is None:
-                raise errors.LeakedValueError(
-                    errors.message(errors.FOREIGN_VALUE, node.line, value=node.type, function=name)
-                )
+                text = EXAMPLE_LEAKED if node in trace.EXAMPLES else errors.FOREIGN_VALUE
+                value = describe(node) if node in trace.EXAMPLES else node.type
+                raise errors.LeakedValueError(errors.message(text, node.line, value=value, function=name))
             shared_nodes.append(node)
             shared.append(variable)
     return Graph((*arguments, *captured, *shared_nodes), tuple(outputs)), shared
@@ -216,10 +373,22 @@ class Plan:
 
     def __init__(self, traced: Traced, arrays: Sequence[np.ndarray[Any, Any]], backend_name: str) -> None:
         self.traced = traced
-        self.graph = optimise(traced.graph, verify=config.verify)
+        self.calls = 0
         inputs = (*arrays, *traced.captured, *(item.cell[0] for item in traced.shared))
         self.entries = [entry_of(array) for array in inputs]
         layouts = [(array.shape, element_strides(array)) for array in inputs]
+        self.packed = paths.pack(traced.questions)
+        outputs = traced.graph.outputs
+        self.asker: backend.Executable | None = None
+        self.is_native_path = paths.may_speculate(self.packed.nodes)
+        if traced.questions and self.is_native_path:
+            # Sizes change often, so that they are asked first; a test mostly has the answer that it had.
+            if paths.may_speculate(outputs) and all(question.kind != "size" for question in traced.questions):
+                outputs = (*outputs, *self.packed.nodes)
+            else:
+                questions = optimise(Graph(traced.graph.inputs, tuple(self.packed.nodes)), verify=config.verify)
+                self.asker = backend.load(backend_name, questions, layouts)
+        self.graph = optimise(Graph(traced.graph.inputs, outputs), verify=config.verify)
         self.executable = backend.load(backend_name, self.graph, layouts)
 
     def matches(self) -> bool:
@@ -231,6 +400,12 @@ class Plan:
             guard.holds() for guard in traced.guards
         )
 
+    def takes(self, originals: Sequence[Any]) -> bool:
+        """Whether arguments are arrays or NumPy scalars as those that it was traced for, where that matters."""
+        return not any(isinstance(originals[place], np.ndarray) for place in self.traced.scalars) and not any(
+            isinstance(originals[place], np.generic) for place in self.traced.written if place < len(originals)
+        )
+
     def run(self, arguments: Sequence[np.ndarray[Any, Any]], originals: Sequence[Any]) -> Any:
         """Run on array arguments: compute everything, check it, and only then let effects happen.
 
@@ -238,33 +413,47 @@ class Plan:
         """
         traced = self.traced
         inputs = [*arguments, *traced.captured, *(item.cell[0] for item in traced.shared)]
-        if traced.written:
-            self._check_written([*originals, *inputs[len(arguments) :]])
+        if traced.written or traced.stored:
+            pairs = zip(originals, arguments, strict=True)
+            targets = [state if generators.is_generator(item) else item for item, state in pairs]
+            self._check_written([*targets, *inputs[len(arguments) :]])
+        if traced.streams:
+            generators.check_apart(originals, traced.streams, traced.name)
         try:
             outputs = self.executable.run(inputs)
         except Exception as error:
             explain(error, self)
             raise
         self.check(inputs, outputs)
+        self.calls += 1
         count = traced.result_count
         for variable, value in zip(traced.updated, outputs[count:], strict=False):
             variable.store(value)
-        for position, value in zip(traced.written, outputs[count + len(traced.updated) :], strict=True):
-            np.copyto(originals[position], value)
+        for position, value in zip(traced.written, outputs[count + len(traced.updated) :], strict=False):
+            generators.write_back(originals[position], value)
+        last = count + len(traced.updated) + len(traced.written)
+        for position, value in zip(traced.stored, outputs[last:], strict=False):
+            np.copyto(traced.captured[position], value)
         return self.assemble(originals, outputs)
 
     def _check_written(self, inputs: Sequence[Any]) -> None:
         """Raise an error if an array that the function writes is read-only or shares memory with another input."""
-        for position in self.traced.written:
+        for position in (*self.traced.written, *(self.traced.argument_count + place for place in self.traced.stored)):
             if not inputs[position].flags.writeable:
                 raise ValueError("assignment destination is read-only")
             for other, array in enumerate(inputs):
-                if other != position and np.shares_memory(inputs[position], array):
+                skipped = other == position or other in self.traced.covered
+                if not skipped and share_memory(inputs[position], array):
                     nodes = self.traced.graph.inputs
                     one, two = nodes[position], nodes[other]
                     text = errors.message(
                         errors.OVERLAP, one=one.name, two=two.name or two.type, function=self.traced.name
                     )
+                    raise errors.TraceError(text)
+            for array, label in self.traced.watched:
+                if share_memory(inputs[position], array):
+                    name = self.traced.graph.inputs[position].name
+                    text = errors.message(errors.OVERLAP, one=name, two=label, function=self.traced.name)
                     raise errors.TraceError(text)
 
     def check(self, inputs: Sequence[np.ndarray[Any, Any]], outputs: Sequence[np.ndarray[Any, Any]]) -> None:
@@ -278,6 +467,8 @@ class Plan:
         for kind, value in self.traced.results:
             if kind == "output":
                 leaves.append(outputs[value] if outputs[value].ndim else outputs[value][()])
+            elif kind == "float":
+                leaves.append(outputs[value].item())
             else:
                 leaves.append(originals[value] if kind == "argument" else value)
         return unflatten(self.traced.structure, leaves)
@@ -288,32 +479,6 @@ def explain(error: Exception, plan: Plan) -> None:
     line = getattr(error, "tracer_line", None)
     if line:
         error.add_note(f"  at {line}\n  in the compiled function {plan.traced.name!r}")
-
-
-Entry = tuple[np.dtype[Any], tuple[int, ...], tuple[int, ...]]
-
-
-def entry_of(array: np.ndarray[Any, Any]) -> Entry:
-    """What a plan assumes about an input: dtype, shape and byte strides."""
-    return array.dtype, array.shape, array.strides
-
-
-def as_input(value: Any, name: str) -> np.ndarray[Any, Any]:
-    """An array argument in a form that programs take: plain ndarray, traced dtype, aligned, whole-element strides.
-
-    Raises TypeError for a dtype that cannot be traced.
-    """
-    trace.check_array(value, name)
-    array = np.asarray(value)
-    trace.check_dtype(array, name)
-    return in_whole_elements(array)
-
-
-def in_whole_elements(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """An array that programs take, aligned and with strides of whole elements: itself, or a copy."""
-    if not array.flags.aligned or any(stride % array.itemsize for stride in array.strides):
-        return array.copy(order="C")
-    return array
 
 
 def setting_guards() -> list[tuple[str, Any, str, Any]]:

@@ -35,9 +35,9 @@ NAMES: dict[str, str] = {
     **dict.fromkeys(("clone", "clone_replace", "graph_replace", "map_variables"), "symbolic.graph"),
     "OpFromGraph": "symbolic.op_from_graph",
     **dict.fromkeys(("Type", "TensorType"), "tracing.symbolic_type"),
-    "scan": "scan_module.scan",
+    **dict.fromkeys(("scan", "map", "cond", "switch", "while_loop", "fori_loop", "associative_scan"), "control_flow"),
     "scan_checkpoints": "scan_module.scan_checkpoints",
-    **dict.fromkeys(("map", "reduce", "foldl", "foldr"), "scan_module.scan_views"),
+    **dict.fromkeys(("reduce", "foldl", "foldr"), "scan_module.scan_views"),
     **dict.fromkeys(("Rop", "Lop", "subgraph_grad", "sparse_grad"), "gradient"),
     "dot": "tensor",
     "pprint": "printing",
@@ -47,6 +47,11 @@ NAMES: dict[str, str] = {
         ("tensor", "gradient", "printing", "ifelse", "sparse", "sandbox", "gof", "misc", "d3viz", "typed_list"), ""
     ),
     **dict.fromkeys(("scan_module", "updates"), ""),
+    **dict.fromkeys(("stop_gradient", "custom_vjp", "custom_jvp"), "custom_derivatives"),
+    "checkpoint": "checkpointing",
+    **dict.fromkeys(("custom_root", "fixed_point"), "implicit"),
+    **dict.fromkeys(("custom_op", "pure_callback"), "custom_ops"),
+    **dict.fromkeys(("sparse_jacobian", "sparse_hessian", "jacobian_sparsity"), "sparse_derivatives"),
 }
 """Names of the package that are imported when they are first used -> the module that has them ("": they are one)."""
 

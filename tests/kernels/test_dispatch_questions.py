@@ -118,3 +118,71 @@ def test_nothing_leaks() -> None:
     repeat()
     after = [sys.getrefcount(item) for item in watched]
     assert all(abs(a - b) < 50 for a, b in zip(after, before, strict=True)), (before, after)
+
+
+def tree_plan(call: _kernels.Dispatcher, tree: Any, *answers: int, own: bool = True) -> None:
+    """A plan for calls with numbers of which the first few are these; it gives the answers back."""
+    zero = np.array(0)
+    count = len(answers)
+    spec = (("number", zero.dtype.num, False),) * 3
+    steps = [(place, 0, 8) for place in range(count)]
+    expected = [np.array(answer) for answer in answers]
+    asker = None if own else running_sums(*[zero] * count)
+    outputs = ("constant", answers)
+    program = running_sums(*[zero] * count)
+    add(call, program, spec, outputs=outputs, token=answers, question=(asker, expected, tree, steps))
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_plans_of_a_tree(own: bool) -> None:
+    call, tree = _kernels.Dispatcher(missed), object()
+    for answers in ((1, 1), (1, 2, 1), (1, 2, 2), (2,), (3, 1)):
+        tree_plan(call, tree, *answers, own=own)
+    for _ in range(2):
+        assert call(1, 1, 7) == (1, 1)
+        assert call(1, 2, 2) == (1, 2, 2)
+        assert call(2, 5, 5) == (2,)
+        assert call(1, 2, 1) == (1, 2, 1)
+        assert call(3, 1, 0) == (3, 1)
+        assert is_missed(call, 1, 3, 1) and is_missed(call, 4, 4, 4) and is_missed(call, 1, 2, 3)
+    assert dict(zip(call.plans(), call.counts(), strict=True))[2,] == 2
+
+
+def test_plans_of_other_trees_are_not_tried() -> None:
+    call = _kernels.Dispatcher(missed)
+    tree_plan(call, object(), 1)
+    tree_plan(call, object(), 2)
+    assert call(2, 0, 0) == (2,) and is_missed(call, 1, 0, 0)
+
+
+def test_a_plan_of_a_tree_that_fails_is_left_to_the_fallback() -> None:
+    def fail(value: np.ndarray) -> np.ndarray:
+        raise ValueError("on another path")
+
+    from tracer.graph.graph import Graph
+    from tracer.graph.node import input_node, make_node
+    from tracer.graph.op import Op
+    from tracer.run import cpu
+    from tracer.types import type_of
+
+    op = Op("fails", family="call", infer=lambda types: types[0], evaluate=fail, doc="Fails.")
+    node = input_node(type_of(X))
+    program = cpu.Executable(Graph((node,), (make_node(op, (node,), {}),))).native
+    call = _kernels.Dispatcher(missed)
+    add(call, program, (entry(X),), question=(None, [X], object(), [(0, 0, X.nbytes)]))
+    assert is_missed(call, X)
+
+
+@pytest.mark.parametrize("steps", [[(1, 0, 8)], [(0, 4, 8)], [(0, 0, 16)], [(-1, 0, 8)]])
+def test_steps_outside_the_answers_are_refused(steps: Any) -> None:
+    zero, call = np.array(0), _kernels.Dispatcher(missed)
+    spec = (("number", zero.dtype.num, False),)
+    with pytest.raises((ValueError, RuntimeError, OverflowError)):
+        add(call, running_sums(zero), spec, question=(None, [zero], object(), steps))
+
+
+def test_python_floats_alone() -> None:
+    zero = np.zeros(())
+    call = planned(zero, spec=(("float", zero.dtype.num),))
+    assert call(2.5) == 2.5 and call(float("inf")) == float("inf")
+    assert is_missed(call, 1) and is_missed(call, True) and is_missed(call, np.float64(1)) and is_missed(call, zero)

@@ -38,6 +38,11 @@ def _is_skipped(filename: str) -> bool:
     return skipped
 
 
+def is_own(filename: str) -> bool:
+    """Whether a file is one of this package's or NumPy's, not the user's."""
+    return _is_skipped(filename)
+
+
 def user_line() -> Line | None:
     """The innermost frame of the stack that is neither this package's nor NumPy's."""
     frame = sys._getframe(1)
@@ -115,6 +120,10 @@ class UpdateError(TracerError, TypeError):
     """An update of a shared variable that cannot be: wrong type, shape, or twice the same variable."""
 
 
+class ConvergenceError(TracerError, RuntimeError):
+    """An iteration has not come to its end within the steps that it may do."""
+
+
 class MismatchError(TracerError, AssertionError):
     """`mode="check"`: the kernels, the reference and the plain function do not agree."""
 
@@ -128,7 +137,8 @@ CONCRETE = (
 HINT_BOOL = (
     "choose elementwise with np.where(condition, a, b), e.g.\n"
     "    y = np.where(x > 0, x, 0.0)        # instead of: y = x if x > 0 else 0.0\n"
-    "or branch on something static, such as x.shape or a Python argument."
+    "or branch on something static, such as x.shape or a Python argument; or let the function be compiled for each\n"
+    'path that calls take: @tracer.compile(branches="guard").'
 )
 HINT_NUMBER = (
     "keep computing with NumPy on the traced value, e.g. np.sqrt(x) instead of math.sqrt(x) or float(x) ** 0.5,\n"
@@ -144,7 +154,7 @@ HINT_ARRAY = (
     "and np.where or np.concatenate instead of writing into an np.zeros array."
 )
 HINT_ITERATE = "a traced value can be iterated only along a known first dimension: for i in range(x.shape[0]): x[i]"
-HINT_ATTRIBUTE = "use a NumPy function on the traced value, or indexing: x.reshape(-1)[3] instead of x.flat[3]."
+HINT_ATTRIBUTE = "use a NumPy function on the traced value, or call it on the result, outside the traced function."
 HINT_FORMAT = "return the value and print it outside the traced function; {x.shape} and {x} work in it."
 LEAKED = (
     "{value} belongs to the trace of {function!r}, which has ended; a traced value cannot be used outside its trace.\n"
@@ -153,12 +163,6 @@ LEAKED = (
 UNSUPPORTED = "{function} has no traced form.\nHINT: {hint}"
 UNSUPPORTED_METHOD = "the method {method!r} of ufunc {function} has no traced form here.\nHINT: {hint}"
 UNSUPPORTED_ARGUMENT = "{function} is traced without its argument {argument}.\nHINT: {hint}"
-RANDOM_IN_TRACE = (
-    "np.random.{function} was called while {traced!r} is traced: its numbers would be frozen into the compiled "
-    "function.\nHINT: draw outside and pass the numbers as an argument:\n"
-    "    noise = rng.standard_normal(x.shape)\n"
-    "    y = f(x, noise)"
-)
 UNSUPPORTED_DTYPE = (
     "arrays of dtype {dtype} cannot be traced; {name} has it.\n"
     "HINT: convert it first, e.g. x.astype(np.float64). Traced dtypes: {known}."
@@ -244,6 +248,10 @@ IN_PLACE_ON_REAL_ARRAY = (
     "a traced value was written into a real array{value}.\n"
     "HINT: start from a traced array, out = np.zeros_like(x), or np.broadcast_to(0 * x[0], shape).copy() for another\n"
     "shape; or collect the parts in a list and use np.stack(parts)."
+)
+SHAPE_ASSIGNED = (
+    "the shape of a traced array cannot be assigned.\n"
+    "HINT: x = x.reshape(2, 3) gives a view of another shape: what is written to it is written to x."
 )
 SHARED_IN_PLACE = (
     "the shared variable {name} cannot be changed in place in a traced function.\n"
@@ -365,7 +373,7 @@ LOOP_RESULT = (
     "HINT: return [new_state], [new_carry], [output], with [] where there is none."
 )
 LOOP_TYPE = (
-    "{what} of a scan starts with type {wanted}, but the body gives {found}.\n"
+    "{what} starts with type {wanted}, but the body gives {found}.\n"
     "HINT: start with the type that the body gives, e.g. np.zeros(3) instead of 0, or convert it: x.astype(np.float32)."
 )
 BRANCH_TYPES = (

@@ -48,23 +48,28 @@ def bodies_of(node: Node) -> list[Graph]:
     return found
 
 
-def free_values(outputs: Sequence[Node], bound: Iterable[Node], whole: bool = True) -> list[Node]:
+def free_values(
+    outputs: Sequence[Node], bound: Iterable[Node], around: Iterable[Node] = (), whole: bool = True
+) -> list[Node]:
     """What a body would use of its surroundings: nodes that are neither constant nor computed from `bound`.
 
-    With `whole` the largest such values, computed outside once; otherwise the inputs that they are computed from.
+    What is `around` is there already, and is not looked into. With `whole` the largest such values, to be computed
+    outside once; otherwise inputs and what is around.
     """
-    order = toposort(outputs)
+    leaves = set(around)
+    order = toposort(outputs, stop=leaves)
     inside: set[Node] = set(bound)
     known: set[Node] = set()
     for node in order:
-        if node in inside or any(item in inside for item in node.inputs):
+        if node in inside or (node not in leaves and any(item in inside for item in node.inputs)):
             inside.add(node)
-        elif node.op is not INPUT and all(item in known for item in node.inputs):
+        elif node.op is not INPUT and (node.is_constant or node not in leaves) and all(i in known for i in node.inputs):
             known.add(node)
+    free = [node for node in order if node not in inside and node not in known]
     if not whole:
-        return [node for node in order if node.op is INPUT and node not in inside]
+        return [node for node in free if node.op is INPUT or node in leaves]
     used = {item for node in order if node in inside for item in node.inputs}.union(outputs)
-    return [node for node in order if node in used and node not in inside and node not in known]
+    return [node for node in free if node in used]
 
 
 class Arguments(NamedTuple):

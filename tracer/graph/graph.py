@@ -9,15 +9,21 @@ from tracer.errors import GraphError
 from tracer.graph.node import CONSTANT, INPUT, Node, blame, make_node
 
 
-class Graph(NamedTuple):
-    """A function of nodes: `inputs` in call order and `outputs`, effects among them, in a fixed order."""
-
+class _Fields(NamedTuple):
     inputs: tuple[Node, ...]
     outputs: tuple[Node, ...]
 
+
+class Graph(_Fields):
+    """A function of nodes: `inputs` in call order and `outputs`, effects among them, in a fixed order."""
+
+    _nodes: list[Node] | None = None
+
     def nodes(self) -> list[Node]:
-        """Every node that the outputs need, inputs before users."""
-        return toposort(self.outputs)
+        """Every node that the outputs need, inputs before users; found once, and not to be changed."""
+        if self._nodes is None:
+            self._nodes = toposort(self.outputs)
+        return self._nodes
 
 
 def toposort(outputs: Iterable[Node], stop: frozenset[Node] | set[Node] = frozenset()) -> list[Node]:
@@ -26,23 +32,21 @@ def toposort(outputs: Iterable[Node], stop: frozenset[Node] | set[Node] = frozen
     Iterative, linear in the number of edges, and the same order for the same graph.
     """
     order: list[Node] = []
-    seen: set[Node] = set()
-    stack: list[tuple[Node, int]] = []
+    finished: set[Node] = set()
+    entered: set[Node] = set()
     for output in outputs:
-        if output not in seen:
-            seen.add(output)
-            stack.append((output, 0))
+        stack = [output]
         while stack:
-            node, position = stack.pop()
-            inputs = () if node in stop else node.inputs
-            while position < len(inputs) and inputs[position] in seen:
-                position += 1
-            if position == len(inputs):
-                order.append(node)
+            node = stack.pop()
+            if node in finished:
+                continue
+            if node.inputs and node not in entered and node not in stop:
+                entered.add(node)
+                stack.append(node)
+                stack += [item for item in node.inputs[::-1] if item not in finished]
             else:
-                stack.append((node, position + 1))
-                seen.add(inputs[position])
-                stack.append((inputs[position], 0))
+                finished.add(node)
+                order.append(node)
     return order
 
 
@@ -50,10 +54,14 @@ def rebuild(
     outputs: Sequence[Node],
     transform: Callable[[Node, tuple[Node, ...]], Node | None],
     replacements: Mapping[Node, Node] | None = None,
+    order: Sequence[Node] | None = None,
 ) -> tuple[Node, ...]:
-    """Rebuild a graph bottom-up: `transform(node, new_inputs)` returns the new node, or None to keep the op."""
+    """Rebuild a graph bottom-up: `transform(node, new_inputs)` returns the new node, or None to keep the op.
+
+    `order` is that of the nodes above the outputs, where it is known.
+    """
     new: dict[Node, Node] = dict(replacements or {})
-    for node in toposort(outputs, stop=set(new)):
+    for node in toposort(outputs, stop=set(new)) if order is None else order:
         if node in new:
             continue
         inputs = tuple(new[item] for item in node.inputs)

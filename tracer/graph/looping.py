@@ -274,3 +274,19 @@ def add(nodes: Sequence[Node]) -> Node:
 def zero_node(node_type: ArrayType) -> Node:
     """A node of zeros."""
     return make_node(OPS["broadcast_to"], (constant(0, node_type.dtype),), {"shape": node_type.shape})
+
+
+def spread_node(node: Node, size: int) -> Node:
+    """A node that all examples of a batch share, with a batch axis."""
+    return make_node(OPS["broadcast_to"], (node,), {"shape": (size, *node.shape)})
+
+
+def only_where(taken: Any, value: Any) -> Any:
+    """A batched value in which the examples that are not taken are replaced by the first that is: a constant for them.
+
+    What is computed from it is then as valid as it is for the examples that are taken.
+    """
+    if value.shape[0] == 0:
+        return value
+    first = OPS["zero_gradient"](np.take(value, np.argmax(taken), axis=0))
+    return OPS["where"](np.reshape(taken, (value.shape[0], *(1,) * (value.ndim - 1))), value, first)

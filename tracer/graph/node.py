@@ -103,7 +103,37 @@ ITEM = Op(
     doc="One output of an op that has several.",
 )
 
-_interned: weakref.WeakValueDictionary[Any, Node] = weakref.WeakValueDictionary()
+
+class _Entry(weakref.ref[Node]):
+    """A weak reference to a node that knows the node's key: a plain one, and a WeakValueDictionary, are slower."""
+
+    __slots__ = ("key",)
+
+    key: Any
+
+
+_interned: dict[Any, _Entry] = {}
+_lock = threading.Lock()
+
+
+def _forget(entry: _Entry) -> None:
+    if _interned.get(entry.key) is entry:
+        _interned.pop(entry.key, None)
+
+
+def _intern(key: Any, node: Node) -> Node:
+    """Enter a new node under its key; returns the one that another thread entered before, if it did."""
+    entry = _Entry(node, _forget)
+    entry.key = key
+    kept = _interned.setdefault(key, entry)
+    if kept is entry:
+        return node
+    with _lock:
+        found = _interned[key]() if key in _interned else None
+        if found is None:
+            _interned[key] = entry
+            return node
+    return found
 
 
 class _LineScope(threading.local):
@@ -139,15 +169,34 @@ def _new(op: Op, inputs: tuple[Node, ...], params: Mapping[str, Any], node_type:
 def make_node(op: Op, inputs: tuple[Node, ...], params: Mapping[str, Any] = _NO_PARAMS) -> Node:
     """Return the one node that applies an op to inputs; its type is inferred and wrong inputs raise here."""
     key = (op, inputs, tuple(params.items())) if params else (op, inputs)
-    found = _interned.get(key)
+    entry = _interned.get(key)
+    found = None if entry is None else entry()
+    if found is not None:
+        return found
+    try:
+        node_type = _infer(op, inputs, params, key)
+    except (TypeError, ValueError, IndexError) as error:
+        _annotate(error, op, inputs)
+        raise
+    return _intern(key, _new(op, inputs, params, node_type))
+
+
+_REMEMBERED = frozenset(("elementwise", "reduction", "view", "assemble", "matmul", "gather", "scatter", "cumulative"))
+"""Families whose inferred types are remembered: loops that a trace unrolls ask for the same again and again."""
+_MOST_TYPES = 4096
+_types: dict[Any, ArrayType] = {}
+
+
+def _infer(op: Op, inputs: tuple[Node, ...], params: Mapping[str, Any], key: Any) -> ArrayType:
+    if op.family not in _REMEMBERED:
+        return cast("ArrayType", op.infer([node.type for node in inputs], **params))
+    question = (op, tuple([node.type for node in inputs]), key[2:])
+    found = _types.get(question)
     if found is None:
-        try:
-            node_type = cast("ArrayType", op.infer([node.type for node in inputs], **params))
-        except (TypeError, ValueError, IndexError) as error:
-            _annotate(error, op, inputs)
-            raise
-        found = _new(op, inputs, params, node_type)
-        _interned[key] = found
+        found = cast("ArrayType", op.infer([node.type for node in inputs], **params))
+        if len(_types) >= _MOST_TYPES:
+            _types.clear()
+        _types[question] = found
     return found
 
 
@@ -163,12 +212,12 @@ def constant(value: Any, dtype: np.dtype[Any] | None = None) -> Node:
     """Return the node of a known value; the value is copied. Raises OverflowError as NumPy does."""
     array = np.array(value, dtype=dtype)
     key = (CONSTANT, array.dtype, array.shape, array.tobytes())
-    found = _interned.get(key)
-    if found is None:
-        array.setflags(write=False)
-        found = _new(CONSTANT, (), {"value": array}, type_of(array))
-        _interned[key] = found
-    return found
+    entry = _interned.get(key)
+    found = None if entry is None else entry()
+    if found is not None:
+        return found
+    array.setflags(write=False)
+    return _intern(key, _new(CONSTANT, (), {"value": array}, type_of(array)))
 
 
 def item_nodes(node: Node) -> tuple[Node, ...]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tracer.errors import UNSUPPORTED_DTYPE, TraceError, message
+from tracer.graph.batching import aligned, spread_all
 from tracer.types import DTYPES, ArrayType, TupleType, broadcast_shapes, is_supported, resolve_ufunc
 
 Rule = Callable[..., Any]
@@ -46,10 +47,18 @@ class Op:
         (tangents, y, *inputs, **params) -> tangent, where a tangent is None if zero. "linear": the op applied to the
         tangents of all inputs together; "multilinear": the sum over inputs of the op with one replaced by its tangent.
         With several outputs a rule gives a tuple of tangents, None for those that are zero.
+    batch : callable or None
+        (inputs, is_batched, size, **params) -> the results for `size` examples at once, a tuple if there are several
+        outputs. The examples lie along axis 0 of the inputs that are batched, and of the results; what is not batched,
+        or is made the `Same` for all examples, has no such axis. Where there is no rule, or it gives NotImplemented,
+        the examples are computed one by one in a loop.
+    draws : bool
+        Whether every example of a batch has results of its own even where the inputs are the same for all.
     higher_order : bool
         It holds graphs of its own. Its vjp is then one rule for all inputs, (positions wanted, g, y, *inputs,
         transform, **params) -> a cotangent or None for each of them, and its jvp takes `transform` too: the derivative
-        of graphs itself, which a rule cannot import.
+        of graphs itself, which a rule cannot import. So
+        does its batch: (outputs, {input: batched input}, size) -> for each output a node and whether it is batched.
     zero_derivative : bool
         The derivative is zero wherever it exists (floor, comparisons): no error, no cotangent.
     dtypes : callable or None
@@ -78,6 +87,8 @@ class Op:
     evaluate: Callable[..., Any]
     vjp: tuple[Rule | None, ...] | Rule | None = None
     jvp: Rule | str | None = None
+    batch: Rule | None = None
+    draws: bool = False
     higher_order: bool = False
     zero_derivative: bool = False
     dtypes: DtypeRule | None = None
@@ -125,6 +136,10 @@ UFUNC_NAMES: dict[str, Callable[..., Any]] = {}
 """Ufuncs of packages that are not imported here, by name: SciPy's `erf`, `expit`."""
 STAND_INS: dict[str, Callable[..., Any]] = {}
 """What stands in, while a function is traced, for functions that know no protocol, by path: "scipy.linalg.expm"."""
+STAND_IN_EXAMPLES: dict[str, tuple[Example, ...]] = {}
+"""Examples of stand-ins, by path."""
+UFUNC_METHODS: dict[str, Callable[..., Any]] = {}
+"""The methods of ufuncs by name, called with the ufunc and the arguments of its method: reduce, at and their kin."""
 
 
 def declare(op: Op, numpy: Callable[..., Any] | None = None, bind: Callable[..., Any] | None = None) -> Op:
@@ -162,11 +177,18 @@ def composite(
     return enter
 
 
-def stand_in(*paths: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Declare what stands in for functions of packages that are not imported here and ask their arguments nothing."""
+def stand_in(
+    *paths: str, examples: Sequence[Example] = ()
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Declare what stands in for functions of packages that are not imported here and ask their arguments nothing.
+
+    The examples are for the page of what is traced; they cannot import the packages either, so they are given them:
+    a call is made with the function itself first, then the arrays.
+    """
 
     def enter(apply: Callable[..., Any]) -> Callable[..., Any]:
         STAND_INS.update(dict.fromkeys(paths, apply))
+        STAND_IN_EXAMPLES.update(dict.fromkeys(paths, tuple(examples)))
         return apply
 
     return enter
@@ -180,6 +202,15 @@ def method(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         return apply
 
     return enter
+
+
+def batched_as(name: str, change: Callable[..., dict[str, Any]] | None = None) -> Rule:
+    """The batching rule of an op that takes a batch as it is, with parameters `change(**params)` instead of its own."""
+
+    def rule(inputs: Sequence[Any], is_batched: Sequence[bool], size: int, /, **params: Any) -> Any:
+        return OPS[name](*spread_all(inputs, is_batched, size), **(params if change is None else change(**params)))
+
+    return rule
 
 
 # --- families ----------------------------------------------------------------------------------------------------
@@ -228,6 +259,7 @@ def elementwise(
         kernel=kernel,
         deriv=deriv or (),
         zero_derivative=zero_derivative,
+        batch=lambda inputs, is_batched, size: op(*aligned(inputs, is_batched)),
         **fields,
     )
     return declare(op, function if isinstance(function, np.ufunc) else None)
@@ -260,6 +292,7 @@ def view(
     layout: Callable[..., Any],
     evaluate: Callable[..., Any],
     vjp: Rule,
+    batch: Rule,
     *,
     numpy: Callable[..., Any] | None = None,
     bind: Callable[..., Any] | None = None,
@@ -268,7 +301,7 @@ def view(
     """Declare a linear op of one input that only rearranges elements, without copying where strides allow.
 
     `shape(shape, **params)` gives the result's shape, `layout` its strides and offset, `vjp(g, y, x, **params)` the
-    transpose.
+    transpose, and `batch` is the batching rule.
     """
-    op = Op(name, "view", _Infer(shape), evaluate, vjp=(vjp,), jvp="linear", layout=layout, **fields)
+    op = Op(name, "view", _Infer(shape), evaluate, vjp=(vjp,), jvp="linear", batch=batch, layout=layout, **fields)
     return declare(op, numpy, bind)

@@ -55,6 +55,11 @@ def apply_like(op: Op, like: Any, *inputs: Any, **params: Any) -> Any:
     return op.evaluate(*inputs, **params)
 
 
+def traced(node: Node, like: Any) -> Any:
+    """A traced value of a node, of the kind that `like` is."""
+    return type(like)(node)
+
+
 def literal(array: Any, like: Any) -> Any:
     """An array as an input of an op: itself, or a constant of the graph if `like` is traced."""
     return Literal(array) if is_traced(like) else array
@@ -91,7 +96,7 @@ def _lifted(value: Any, record: Callable[..., Any] | None) -> Any:
         return np.stack(np.broadcast_arrays(*lift(*value)))
     if record is None:
         return np.asarray(value)
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray | Literal):
         return record(OPS["reshape"], (value,), {"shape": value.shape})
     array = np.asarray(value)
     return record(OPS["reshape"], (Literal(array),), {"shape": array.shape})
@@ -129,6 +134,14 @@ def unsupported(function: str, argument: str, hint: str) -> NoReturn:
 def static_int(value: Any, what: str) -> int:
     """An int argument that must be known while tracing. Raises ConcretizationError (from the value) if it is traced."""
     return int(value.__index__()) if hasattr(value, "__index__") else int(np.asarray(value).__index__())
+
+
+def run_time_size(count: Any, what: str) -> int:
+    """The number that a value holds at the call at hand, as a size; a compiled function has a program for each.
+
+    Raises ConcretizationError, which says what it counts, where it has none, as in the body of a loop.
+    """
+    return int(count.__tracer_size__(what)) if is_traced(count) else int(count)
 
 
 def static_ints(values: Any) -> tuple[int, ...]:

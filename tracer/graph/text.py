@@ -10,6 +10,7 @@ import numpy as np
 from tracer.graph.body import Frame
 from tracer.graph.graph import Graph, toposort
 from tracer.graph.node import CONSTANT, INPUT, ITEM, Node
+from tracer.graph.sweeps import SweepFrame
 
 # The ops carry their own precedence; these are the ones that are treated apart.
 _COMPARISON, UNARY, _POWER, ATOM = 7, 14, 15, 100
@@ -116,7 +117,7 @@ def _call(name: str, inputs: list[Piece], params: Mapping[str, Any]) -> Piece:
 def _param(value: Any) -> str:
     if isinstance(value, Graph):
         return f"({pp(value.outputs)})"
-    text = str(value) if isinstance(value, np.dtype | Frame) else repr(value)
+    text = str(value) if isinstance(value, np.dtype | Frame | SweepFrame) else repr(value)
     return text if len(text) <= 200 else "..."
 
 
@@ -209,7 +210,19 @@ def _slice_write(node: Node, inputs: list[Piece]) -> Piece:
     return f"{node.op.name}({within(inputs[0], ATOM)}[{where}], {inputs[1][0]})", ATOM
 
 
+def _ruled(node: Node, inputs: list[Piece]) -> Piece:
+    """A computation with derivative rules of somebody's own reads as a call of it."""
+    rule = node.params["rule"]
+    return _call(rule.name, inputs[rule.count :], {})
+
+
+def _foreign(node: Node, inputs: list[Piece]) -> Piece:
+    return _call(node.params["function"].name, inputs, {})
+
+
 def _item(node: Node, inputs: list[Piece]) -> Piece:
+    if node.inputs[0].op.name in ("ruled", "foreign") and len(node.inputs[0].types) == 1:
+        return inputs[0]
     return f"{within(inputs[0], ATOM)}[{node.params['index']}]", ATOM
 
 
@@ -227,6 +240,8 @@ _SPECIAL: dict[str, Callable[[Node, list[Piece]], Piece | None]] = {
     "slice": _slice,
     "gather": _gather,
     "item": _item,
+    "ruled": _ruled,
+    "foreign": _foreign,
 }
 
 
@@ -255,8 +270,14 @@ def label(node: Node) -> str:
         return node.name or "input"
     if node.op is ITEM:
         return f"item {node.params['index']}"
+    if node.op.name == "ruled":
+        return f"rule of {node.params['rule'].name}"
+    if node.op.name == "foreign":
+        return str(node.params["function"].name)
     shown = [(key, value) for key, value in node.params.items() if not isinstance(value, Graph)]
-    params = ", ".join(_param(value) if isinstance(value, Frame) else f"{key}={_param(value)}" for key, value in shown)
+    params = ", ".join(
+        _param(value) if isinstance(value, Frame | SweepFrame) else f"{key}={_param(value)}" for key, value in shown
+    )
     return f"{node.op.name}{{{params}}}" if params else node.op.name
 
 

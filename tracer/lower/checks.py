@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from keyword import iskeyword
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from tracer.lower.instructions import (
     Shape,
     Step,
     View,
+    While,
     Window,
 )
 from tracer.types import contiguous_strides, element_strides, is_supported
@@ -114,7 +116,7 @@ class Verifier:
         for number, instruction in enumerate(program.instructions):
             opcode = getattr(instruction, "opcode", type(instruction).__name__)
             self.where = f"instruction {number} ({opcode})"
-            check = getattr(self, opcode, None)
+            check = getattr(self, f"{opcode}_" if iskeyword(opcode) else opcode, None)
             if check is None:
                 raise ProgramError(f"{self.where}: there is no such instruction")
             check(instruction)
@@ -415,3 +417,46 @@ class Verifier:
                     self.apart(written, read)
             for one, other in combinations(writes, 2):
                 self.apart(one, other)
+
+    def while_(self, node: While) -> None:
+        """Check a loop of sweeps; bound to its opcode, which is a keyword of Python."""
+        self.require(bool(node.sweeps) and not node.sweeps[0].backward, "the first sweep is missing, or runs backward")
+        asked, answers = self.inner(node.condition, node.arena)
+        truth = [(buffer.dtype, buffer.shape) for buffer in answers] == [(BOOL, ())]
+        self.require(truth, "the condition gives something else than one truth value")
+        self.require(len(asked) == len(node.sweeps[0].carries) + len(node.fixed), "the condition takes something else")
+        writes: list[_Window] = []
+        tape: list[Buffer] = []
+        for sweep in node.sweeps:
+            in_place = [place for place, (home, spare) in enumerate(sweep.carries) if home == spare]
+            arguments, outputs = self.inner(sweep.program, node.arena, in_place)
+            count = len(sweep.carries)
+            wanted = count + len(tape) + len(node.fixed)
+            self.require(len(arguments) == wanted and len(outputs) >= count, f"a sweep does not take {wanted} values")
+            pairs = [*zip(arguments[:count], outputs[:count], strict=True)]
+            pairs += zip(tape, arguments[count : wanted - len(node.fixed)], strict=True)
+            if sweep is node.sweeps[0]:
+                pairs += zip(asked[:count], arguments[:count], strict=True)
+            for one, other in pairs:
+                same = (one.dtype, one.shape, one.strides) == (other.dtype, other.shape, other.strides)
+                self.require(same, "a sweep takes something else than it is given")
+            for (home, spare), buffer in zip(sweep.carries, outputs, strict=False):
+                for view in (home,) if home == spare else (home, spare):
+                    self.strided(view, buffer)
+                    writes.append(self.write(view, buffer.shape, buffer.dtype))
+            tape += outputs[count:]
+            self.fixed(node, arguments, writes)
+        self.fixed(node, asked, writes)
+        if node.arena is not None:
+            writes.append(self.window(node.arena, (self.source.buffers[node.arena.buffer].nbytes,)))
+        for first, second in combinations(writes, 2):
+            self.apart(first, second)
+
+    def fixed(self, node: While, arguments: Sequence[Buffer], writes: Sequence[_Window]) -> None:
+        """Check that the last arguments of a program are what is the same at every step, and not written."""
+        first = len(arguments) - len(node.fixed)
+        for view, buffer in zip(node.fixed, arguments[first:], strict=True):
+            self.strided(view, buffer)
+            read = self.read(view, buffer.shape, buffer.dtype)
+            for written in writes:
+                self.apart(written, read)

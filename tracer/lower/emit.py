@@ -29,7 +29,9 @@ from tracer.lower.program import (
     Scatter,
     Step,
     Store,
+    Sweep,
     View,
+    While,
     Window,
 )
 from tracer.types import contiguous_strides
@@ -67,6 +69,8 @@ class Emitter:
             "argreduce": self.argreduce,
             "scan": self.scan,
             "cond": self.branch,
+            "while_loop": self.while_loop,
+            "body": self.body,
         }
 
     def group(self, members: list[Item]) -> None:
@@ -200,11 +204,7 @@ class Emitter:
         carries = []
         for view, own in zip(made.carries, frame.results(body.outputs).carries, strict=True):
             pair = (len(sources), len(targets))
-            spare = view
-            if is_in_place(program, *pair):
-                program = without_copies(program, *pair)
-            else:
-                spare = self.scratch(own.dtype, own.type.known_shape)
+            program, spare = self.carried(program, pair, view, own)
             carries.append(pair)
             sources.append(Window(still(view)))
             targets.append(Window(still(spare)))
@@ -216,6 +216,47 @@ class Emitter:
         arena = self.arena(program)
         windows = (tuple(sources), tuple(targets), tuple(carries))
         return Scan(program, frame.steps, *windows, stop, arena, counted, made.last, line_of(node))
+
+    def body(self, item: Item) -> Scan:
+        """A body that runs once: a loop of one step."""
+        node = item.node
+        sources = list(map(self.view, item.operands))
+        shapes = [inner.type.known_shape for inner in node.inputs]
+        program = self.lower(node.params["body"], [(s, view.strides) for s, view in zip(shapes, sources, strict=True)])
+        read = tuple(Window(still(view)) for view in sources)
+        written = tuple(Window(still(view)) for view in self.places(item))
+        return Scan(program, 1, read, written, (), arena=self.arena(program), line=line_of(node))
+
+    def carried(
+        self, program: LoweredProgram, pair: tuple[int, int], home: View, own: Node
+    ) -> tuple[LoweredProgram, View]:
+        """The memory of the new value of a carry, that of the old one if it can be, and the program that makes it."""
+        if is_in_place(program, *pair):
+            return without_copies(program, *pair), home
+        return program, self.scratch(own.dtype, own.type.known_shape)
+
+    def while_loop(self, item: Item) -> While:
+        node = item.node
+        frame, condition = node.params["frame"], node.params["condition"]
+        fixed = list(map(self.view, item.operands))
+        homes, _ = frame.by_sweep(self.places(item))
+
+        def lowered(body: Graph) -> LoweredProgram:
+            shapes = [node.type.known_shape for node in body.inputs]
+            strides = list(map(contiguous_strides, shapes))
+            strides[len(shapes) - len(fixed) :] = [view.strides for view in fixed]
+            return self.lower(body, list(zip(shapes, strides, strict=True)))
+
+        sweeps = []
+        for number, body in enumerate(frame.bodies(node.params)):
+            program, carries = lowered(body), []
+            for place, (home, own) in enumerate(zip(homes[number], body.outputs, strict=False)):
+                program, spare = self.carried(program, (place, place), home, own)
+                carries.append((home, spare))
+            sweeps.append(Sweep(program, tuple(carries), frame.backward[number]))
+        asked = lowered(condition)
+        arena = self.arena(asked, *(sweep.program for sweep in sweeps))
+        return While(asked, tuple(sweeps), tuple(fixed), arena, line_of(node))
 
     def branch(self, item: Item) -> Branch:
         node = item.node

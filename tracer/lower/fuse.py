@@ -15,6 +15,8 @@ from tracer.lower.items import NEVER, Ints, Item, Source, Value
 
 LARGE_DOMAIN = 2048
 """Elements above which unrelated work is not put into one loop: it would only compete for the cache."""
+LARGE_FILL = 256
+"""Elements from which on an array is filled on its own, so that it takes memory only when it is written to."""
 LOOP_ITEMS = 96
 """Items that one loop may have."""
 CHEAP = frozenset(
@@ -114,11 +116,11 @@ def _readable_at(item: Item, stage: int, window: Window | None = None) -> bool:
 
 
 def form_groups(items: Sequence[Item]) -> list[list[Item]]:
-    """The items of every loop, in order; an opaque item is alone."""
+    """The items of every loop, in order; an opaque item and a large fill are alone."""
     together: dict[tuple[int, Ints], list[Item]] = {}
     groups: list[list[Item]] = []
     for item in items:
-        if item.kind == "opaque":
+        if item.kind == "opaque" or (item.stage < 0 and math.prod(item.domain) >= LARGE_FILL):
             groups.append([item])
         else:
             together.setdefault((item.stage, item.domain), []).append(item)

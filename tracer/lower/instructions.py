@@ -250,7 +250,50 @@ class Branch:
     opcode: ClassVar[str] = "branch"
 
 
-Instruction = Loop | MatMul | Gather | Scatter | Cumulative | ArgReduce | Call | Scan | Branch
+@dataclass(frozen=True)
+class Sweep:
+    """A program that is run once a step of a `While`.
+
+    Attributes
+    ----------
+    program : Program
+        Run with the carries, what earlier sweeps have emitted at this step, and what is the same at every step; gives
+        the new carries and what it emits.
+    carries : tuple of (View, View)
+        Where a carry starts and ends, and memory with which that is exchanged after each step, if it is not the same.
+    backward : bool
+        Whether it runs from the last step to the first.
+    """
+
+    program: Any
+    carries: tuple[tuple[View, View], ...]
+    backward: bool
+
+
+@dataclass(frozen=True)
+class While:
+    """Runs the first of its sweeps while a condition holds, and the others over the same steps.
+
+    Attributes
+    ----------
+    condition : Program
+        Run before each step with the carries of the first sweep and `fixed`; gives a truth value.
+    sweeps : tuple of Sweep
+    fixed : tuple of View
+        What is the same at every step.
+    arena : View or None
+        Scratch memory of all programs.
+    """
+
+    condition: Any
+    sweeps: tuple[Sweep, ...]
+    fixed: tuple[View, ...]
+    arena: View | None = None
+    line: str = ""
+    opcode: ClassVar[str] = "while"
+
+
+Instruction = Loop | MatMul | Gather | Scatter | Cumulative | ArgReduce | Call | Scan | Branch | While
 
 
 def views_of(instruction: Instruction) -> Iterable[View]:
@@ -274,6 +317,9 @@ def views_of(instruction: Instruction) -> Iterable[View]:
         case Branch():
             yield from (instruction.predicate, *instruction.sources, *instruction.targets)
             yield from filter(None, (instruction.arena,))
+        case While():
+            yield from (view for sweep in instruction.sweeps for pair in sweep.carries for view in pair)
+            yield from (*instruction.fixed, *filter(None, (instruction.arena,)))
 
 
 def targets_of(loop: Loop) -> list[View]:

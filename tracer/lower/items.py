@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -98,6 +99,10 @@ class Source:
     @property
     def is_output(self) -> bool:
         return self.kind == "computed" and self.index >= 0
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
 
 
 class Item:

@@ -16,6 +16,7 @@ from tracer.lower.instructions import (
     Scan,
     Scatter,
     View,
+    While,
     Window,
 )
 from tracer.types import contiguous_strides
@@ -118,6 +119,19 @@ def _branch_text(node: Branch) -> Iterator[str]:
         yield from _program_within(program, node.arena)
 
 
+def _while_text(node: While) -> Iterator[str]:
+    yield f"{len(node.sweeps)} sweeps"
+    for number, view in enumerate(node.fixed):
+        yield f"fixed {number} = {_view(view)}"
+    yield "condition"
+    yield from _program_within(node.condition, node.arena)
+    for number, sweep in enumerate(node.sweeps):
+        yield f"sweep {number}" + (" backward" if sweep.backward else "")
+        for place, (home, spare) in enumerate(sweep.carries):
+            yield f"carry {place} = {_view(home)}" + ("" if spare == home else f" or {_view(spare)}")
+        yield from _program_within(sweep.program, node.arena)
+
+
 def _program_within(program: Any, arena: View | None) -> Iterator[str]:
     first, *rest = program_text(program)
     yield first if arena is None else f"{first} in {_view(arena)}"
@@ -134,4 +148,5 @@ _TEXTS: dict[type, Callable[[Any], Iterator[str]]] = {
     Call: _call_text,
     Scan: _scan_text,
     Branch: _branch_text,
+    While: _while_text,
 }

@@ -39,7 +39,9 @@ from tracer.lower.instructions import (
     Shape,
     Step,
     Store,
+    Sweep,
     View,
+    While,
     Window,
 )
 from tracer.lower.listing import program_text
@@ -69,7 +71,9 @@ __all__ = [
     "Shape",
     "Step",
     "Store",
+    "Sweep",
     "View",
+    "While",
     "Window",
     "element_range",
 ]

@@ -42,7 +42,8 @@ def lower(graph: Graph, layouts: Sequence[Layout] | None = None, has_kernel: Has
     emitter = Emitter(work.sources, partial(lower, has_kernel=has_kernel))
     for source in work.arguments:
         emitter.number(source)
-    for number in order_groups(groups, work.outputs):
+    finder = Dependencies(groups)
+    for number in free_early(finder, order_groups(finder, work.outputs), work.outputs):
         emitter.group(groups[number])
     for source in work.outputs:
         emitter.number(source)
@@ -63,9 +64,8 @@ def lower(graph: Graph, layouts: Sequence[Layout] | None = None, has_kernel: Has
     )
 
 
-def order_groups(groups: list[list[Item]], outputs: Sequence[Source]) -> list[int]:
+def order_groups(finder: Dependencies, outputs: Sequence[Source]) -> list[int]:
     """Order groups by need, depth first, so that what is computed is used soon; what nothing needs is left out."""
-    finder = Dependencies(groups)
     order: list[int] = []
     seen: set[int] = set()
     for source in outputs:
@@ -84,14 +84,119 @@ def order_groups(groups: list[list[Item]], outputs: Sequence[Source]) -> list[in
     return order
 
 
+def free_early(finder: Dependencies, order: Sequence[int], outputs: Sequence[Source]) -> list[int]:
+    """Bring forward, in an order of groups, those that free more memory than they take, to where they can first run.
+
+    Gradients of several variables would otherwise wait for one another, and keep for that what they read.
+    """
+    waiting = {number: len(finder.of(number)) for number in order}
+    users: dict[int, list[int]] = {number: [] for number in order}
+    memory = Memory(outputs)
+    for number in order:
+        memory.enter(number, finder.groups[number])
+        for earlier in finder.of(number):
+            users[earlier].append(number)
+    found: dict[int, None] = {}
+    for first in order:
+        queue = [first] if first not in found else []
+        while queue:
+            number = queue.pop()
+            if number in found:
+                continue
+            found[number] = None
+            candidates = memory.run(number)
+            for user in users[number]:
+                waiting[user] -= 1
+                candidates.append(user)
+            queue += [item for item in candidates if not waiting[item] and memory.gain(item) > 0]
+    return list(found)
+
+
+class Memory:
+    """What groups mention in the arena, while they run one after another.
+
+    Attributes
+    ----------
+    mentioned : dict
+        By group, the sources whose memory it reads or writes.
+    left : dict
+        By source, how many groups that mention it are still to run, and the sum of their numbers: the last one's own.
+    """
+
+    def __init__(self, outputs: Sequence[Source]) -> None:
+        self.outputs = frozenset(map(home, outputs))
+        self.mentioned: dict[int, list[Source]] = {}
+        self.left: dict[Source, list[int]] = {}
+        self.started: set[Source] = set()
+
+    def enter(self, number: int, members: list[Item]) -> None:
+        """Note what a group mentions."""
+        sources: dict[Source, None] = {}
+        for item in members:
+            self.read(item, number, sources)
+            if item.kind != "map" or item.target.stored:
+                sources.update(dict.fromkeys(map(home, item.targets)))
+        kept = [source for source in sources if source.is_computed and source not in self.outputs]
+        self.mentioned[number] = kept
+        for source in kept:
+            left = self.left.setdefault(source, [0, 0])
+            left[0] += 1
+            left[1] += number
+
+    def read(self, item: Item, number: int, sources: dict[Source, None]) -> None:
+        """Add what an item reads from memory, and what is computed again for it."""
+        for operand, maker in zip(item.operands, item.direct, strict=True):
+            if maker is not None and maker.group == number:
+                continue
+            if maker is not None and maker.again:
+                self.read(maker, number, sources)
+            elif operand.source is not None:
+                sources[home(operand.source)] = None
+
+    def gain(self, number: int) -> int:
+        """The bytes that running a group now frees, less those that it takes."""
+        gain = 0
+        for source in self.mentioned[number]:
+            if source not in self.started:
+                gain -= source.nbytes if self.left[source][0] > 1 else 0
+            elif self.left[source][0] == 1:
+                gain += source.nbytes
+        return gain
+
+    def run(self, number: int) -> list[int]:
+        """Count a group as run; returns the groups that are now the only ones left to mention some source."""
+        last = []
+        for source in self.mentioned[number]:
+            self.started.add(source)
+            left = self.left[source]
+            left[0] -= 1
+            left[1] -= number
+            if left[0] == 1:
+                last.append(left[1])
+        return last
+
+
+def home(source: Source) -> Source:
+    """The source whose memory another one lives in."""
+    while source.parent is not None or source.base is not None:
+        source = source.parent[0] if source.parent is not None else source.base  # type: ignore[assignment]
+    return source
+
+
 class Dependencies:
     """Which groups must run before a group."""
 
     def __init__(self, groups: list[list[Item]]) -> None:
         self.groups = groups
         self.layers: dict[tuple[int, int], dict[int, None]] = {}
+        self.found: dict[int, list[int]] = {}
 
     def of(self, number: int) -> list[int]:
+        if number not in self.found:
+            self.found[number] = self.find(number)
+        return self.found[number]
+
+    def find(self, number: int) -> list[int]:
         found: dict[int, None] = {}
         for item in self.groups[number]:
             self.read(item, number, found)

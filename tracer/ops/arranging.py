@@ -8,8 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from tracer.graph.op import OPS, composite
-from tracer.graph.rules import lift, lift_arrays, literal, static_int, static_ints, unsupported
+from tracer.graph.op import OPS, batched_as, composite, view
+from tracer.graph.rules import (
+    apply_like,
+    is_traced,
+    lift,
+    lift_arrays,
+    literal,
+    run_time_size,
+    static_int,
+    static_ints,
+    unsupported,
+)
 from tracer.types import normalize_axes, normalize_axis
 
 _AB: tuple[tuple[int, ...], ...] = ((2, 3), (2, 3))
@@ -275,6 +285,18 @@ def _tile(A: Any, reps: Any) -> Any:
     return np.copy(np.reshape(spread, tuple(time * size for time, size in zip(times, shape, strict=True))))
 
 
+def _repeated(repeats: Any, size: int) -> Any:
+    """The places along an axis, each as often as traced counts say."""
+    ends = np.cumsum(np.broadcast_to(repeats, (size,)))
+    if not size:
+        return ends
+    total = run_time_size(np.where(np.any(repeats < 0), -1, ends[-1]), "the sum of the counts of np.repeat")
+    if total < 0:
+        raise ValueError("repeats may not contain negative values.")
+    numbers = apply_like(OPS["reshape"], ends, literal(np.arange(total), ends), shape=(total,))
+    return np.searchsorted(ends, numbers, side="right")
+
+
 @composite(
     np.repeat,
     examples=(
@@ -289,6 +311,8 @@ def _repeat(a: Any, repeats: Any, axis: Any = None) -> Any:
         a, axis = np.ravel(a), 0
     axis = normalize_axis(axis, a.ndim)
     size = a.shape[axis]
+    if is_traced(repeats):
+        return np.take(a, _repeated(repeats, size), axis)
     counts = static_ints(repeats)
     if len(counts) == 1:
         if counts[0] < 0:
@@ -378,12 +402,42 @@ def _diagonal_slice(rows: int, columns: int, offset: int) -> tuple[int, int, int
     return (start, size, columns + 1) if size else (0, 0, 1)
 
 
+def _diagonal_shape(old: Any, k: int) -> Any:
+    return (*old[:-2], _diagonal_slice(old[-2], old[-1], k)[1])
+
+
+def _diagonal_layout(old: Sequence[int], strides: Sequence[int], offset: int, *, k: int) -> Any:
+    row, column = strides[-2:]
+    start = k * column if k >= 0 else -k * row
+    return (*strides[:-2], row + column), offset + start
+
+
+def _diagonal_vjp(g: Any, y: Any, x: Any, k: int) -> Any:
+    rows, columns = x.shape[-2:]
+    whole = tuple((0, size, 1) for size in x.shape[:-2])
+    index = (*whole, _diagonal_slice(rows, columns, k))
+    return np.reshape(OPS["unslice"](g, shape=(*x.shape[:-2], rows * columns), index=index), x.shape)
+
+
+_DIAGONAL = view(
+    "diagonal",
+    _diagonal_shape,
+    _diagonal_layout,
+    lambda x, k: np.diagonal(x, k, -2, -1),
+    _diagonal_vjp,
+    batched_as("diagonal"),
+    doc="The diagonal of the plane of the last two axes.",
+)
+
+
 @composite(
     np.diagonal,
     examples=(
         (lambda x: np.diagonal(x), ((3, 4),)),
         (lambda x: np.diagonal(x, 1, 0, 2), _X),
         (lambda x: np.diagonal(x, -1), ((3, 4),)),
+        (lambda x: np.diagonal(x[:, 1:], 1), ((3, 4),)),
+        (lambda x: np.diagonal(x.T, -2), ((3, 4),)),
     ),
 )
 def _diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
@@ -391,6 +445,9 @@ def _diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     if a.ndim < 2:
         raise ValueError("diag requires an array of at least two dimensions")
     moved = np.moveaxis(a, (axis1, axis2), (-2, -1))
+    if is_traced(moved) and not moved.flags.c_contiguous:
+        # Its elements cannot be flattened without a copy, through which writing would not go.
+        return _DIAGONAL(moved, k=static_int(offset, "offset"))
     rows, columns = moved.shape[-2:]
     flat = np.reshape(moved, (*moved.shape[:-2], rows * columns))
     whole = tuple((0, size, 1) for size in flat.shape[:-1])

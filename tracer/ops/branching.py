@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from tracer.graph.batching import aligned, spread_all
 from tracer.graph.looping import zeros
-from tracer.graph.op import Op, declare
+from tracer.graph.op import OPS, Op, declare
 from tracer.types import ArrayType
 
 
@@ -32,6 +33,12 @@ def _forward(tangents: Sequence[Any], y: Any, predicate: Any, then: Any, otherwi
     return IFELSE(predicate, _none(then) if one is None else one, _none(otherwise) if two is None else two)
 
 
+def _batched(inputs: Sequence[Any], is_batched: Sequence[bool], size: int) -> Any:
+    if not is_batched[0]:
+        return IFELSE(inputs[0], *spread_all(inputs[1:], is_batched[1:], size))
+    return OPS["where"](*aligned(inputs, is_batched))
+
+
 # Rules that choose again: a product with the condition would compute both branches, and make NaN of infinity.
 IFELSE: Op = declare(
     Op(
@@ -45,6 +52,7 @@ IFELSE: Op = declare(
             lambda g, y, predicate, then, otherwise: IFELSE(predicate, _none(g), g),
         ),
         jvp=_forward,
+        batch=_batched,
         doc="The first of two values if a predicate holds, else the second; only that one is computed.",
     )
 )

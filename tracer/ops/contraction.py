@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tracer.graph.batching import aligned
 from tracer.graph.matrix_rules import conjugated, turned
 from tracer.graph.op import FUNCTIONS, Function, Op, composite, declare, method
 from tracer.graph.rules import lift, lift_arrays, static_ints, sum_to_shape
@@ -28,6 +29,22 @@ def _infer(types: Sequence[ArrayType]) -> ArrayType:
     return ArrayType(a.dtype, (*batch, a.shape[-2], b.shape[-1]))
 
 
+def _batched(inputs: Sequence[Any], is_batched: Sequence[bool], size: int) -> Any:
+    """Products with one matrix are one product; many products of rows with columns are sums."""
+    a, b = inputs
+    if is_batched[0] and not is_batched[1] and b.ndim == 2:
+        rows = np.reshape(a, (math.prod(a.shape[:-1]), a.shape[-1]))
+        return np.reshape(MATMUL(rows, b), (*a.shape[:-1], b.shape[-1]))
+    if is_batched[1] and not is_batched[0] and a.ndim == 2 and b.ndim == 3 and a.shape[0] > 1:
+        columns = np.reshape(np.moveaxis(b, 1, 2), (size * b.shape[2], b.shape[1]))
+        together = MATMUL(columns, np.transpose(a))
+        return np.moveaxis(np.reshape(together, (size, b.shape[2], a.shape[0])), 1, 2)
+    a, b = aligned(inputs, is_batched)
+    if all(is_batched) and a.shape[-2] == b.shape[-1] == 1 and a.dtype.kind in "fc":
+        return np.sum(a * np.swapaxes(b, -1, -2), axis=-1, keepdims=True)
+    return MATMUL(a, b)
+
+
 MATMUL: Op = declare(
     Op(
         "matmul",
@@ -39,6 +56,7 @@ MATMUL: Op = declare(
             lambda g, y, a, b: sum_to_shape(MATMUL(turned(a), g), b.shape),
         ),
         jvp="multilinear",
+        batch=_batched,
         dtypes=lambda operands: resolve_ufunc(np.matmul, operands),
         symbol="@",
         precedence=13,

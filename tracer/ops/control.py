@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from tracer.graph.batching import Same, aligned
 from tracer.graph.body import close
 from tracer.graph.evaluation import evaluation
 from tracer.graph.graph import Graph
-from tracer.graph.looping import zero_node
+from tracer.graph.looping import only_where, spread_node, zero_node
 from tracer.graph.node import Node, input_node
-from tracer.graph.op import Op, declare
+from tracer.graph.op import OPS, Op, declare
 from tracer.types import ArrayType, TupleType, is_inexact
 
 Transform = Callable[..., Any]
@@ -106,6 +107,75 @@ def _forward(
     return tuple(_apply(predicate, [*operands, *moves], bodies, used))
 
 
+# --- batching ----------------------------------------------------------------------------------------------------
+
+
+def _batched_branch(
+    branch: Graph, operands: Sequence[Any], is_batched: Sequence[bool], size: int, transform: Transform
+) -> tuple[list[Node], list[tuple[Node, bool]]]:
+    """The inputs and outputs of a branch for all examples, and whether an output has a batch axis."""
+    inputs: list[Node] = []
+    moving: dict[Node, Node] = {}
+    for node, value, batched in zip(branch.inputs, operands, is_batched, strict=True):
+        inputs.append(input_node(ArrayType(value.dtype, value.shape)) if batched else node)
+        if batched:
+            moving[node] = inputs[-1]
+    return inputs, transform(branch.outputs, moving, size)
+
+
+def _with_axis(found: tuple[Node, bool], size: int) -> Node:
+    return found[0] if found[1] else spread_node(found[0], size)
+
+
+def _batched(
+    inputs: Sequence[Any],
+    is_batched: Sequence[bool],
+    size: int,
+    transform: Transform,
+    then: Graph,
+    otherwise: Graph,
+) -> Any:
+    predicate, *operands = inputs
+    if is_batched[0]:
+        return _selected(predicate, operands, is_batched[1:], size, transform, (then, otherwise))
+    (first, one), (second, two) = (
+        _batched_branch(branch, operands, is_batched[1:], size, transform) for branch in (then, otherwise)
+    )
+    has_axis = [a or b for (_, a), (_, b) in zip(one, two, strict=True)]
+    bodies = []
+    for parameters, found in ((first, one), (second, two)):
+        pairs = zip(found, has_axis, strict=True)
+        bodies.append(close(parameters, [_with_axis(pair, size) if wanted else pair[0] for pair, wanted in pairs]))
+    made = COND(predicate, *operands, then=bodies[0], otherwise=bodies[1])
+    return tuple(value if batched else Same(value) for value, batched in zip(made, has_axis, strict=True))
+
+
+def _selected(
+    predicate: Any,
+    operands: Sequence[Any],
+    is_batched: Sequence[bool],
+    size: int,
+    transform: Transform,
+    branches: Sequence[Graph],
+) -> Any:
+    """Each branch for all examples, if any of them takes it, and of its results those of the examples that do.
+
+    A branch sees, in place of the operands of an example that takes the other one, those of an example that takes it:
+    it never computes what it would not have been asked for, an error or a NaN that spoils a derivative.
+    """
+    results = []
+    for branch, taken in zip(branches, (predicate, np.logical_not(predicate)), strict=True):
+        own = [
+            only_where(taken, value) if batched else value for value, batched in zip(operands, is_batched, strict=True)
+        ]
+        parameters, found = _batched_branch(branch, own, is_batched, size, transform)
+        body = close(parameters, [_with_axis(pair, size) for pair in found])
+        nothing = Graph(body.inputs, tuple(zero_node(node.type) for node in body.outputs))
+        results.append(COND(np.any(taken), *own, then=body, otherwise=nothing))
+    pairs = zip(*results, strict=True)
+    return tuple(OPS["where"](*aligned([predicate, one, two], [True] * 3)) for one, two in pairs)
+
+
 COND: Op = declare(
     Op(
         "cond",
@@ -114,6 +184,7 @@ COND: Op = declare(
         _evaluate,
         vjp=_backward,
         jvp=_forward,
+        batch=_batched,
         higher_order=True,
         doc="Runs the first of two bodies if a predicate holds and else the second, on the same operands.",
     )

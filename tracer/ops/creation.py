@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tracer.graph.op import OPS, composite
-from tracer.graph.rules import apply_like, is_traced, lift, literal, static_int, static_ints
+from tracer.graph.rules import apply_like, is_traced, lift, literal, static_int, static_ints, unsupported
 from tracer.types import broadcast_shapes
 
 _X: tuple[tuple[int, ...], ...] = ((2, 3),)
@@ -201,3 +201,53 @@ def _isrealobj(x: Any) -> bool:
 def _shares_memory(a: Any, b: Any, /, max_work: Any = None) -> bool:
     """Traced values count as separate arrays."""
     return a is b
+
+
+@composite(np.common_type, examples=((lambda x: np.zeros_like(x, np.common_type(x)), ((2, 3),)),))
+def _common_type(*arrays: Any) -> Any:
+    """The inexact scalar type that holds all arrays."""
+    return np.common_type(*(np.empty(0, item.dtype) if is_traced(item) else item for item in arrays))
+
+
+@composite(np.min_scalar_type)
+def _min_scalar_type(a: Any, /) -> np.dtype[Any]:
+    """The dtype of an array; which is the smallest for a number only the number tells."""
+    if a.ndim == 0:
+        unsupported("np.min_scalar_type", "a (a traced number)", "use x.dtype, which is static.")
+    dtype: np.dtype[Any] = a.dtype
+    return dtype
+
+
+@composite(np.real_if_close, examples=((lambda x: np.real_if_close(np.real(x)), ((2, 3),)),))
+def _real_if_close(a: Any, tol: Any = 100) -> Any:
+    """A real array itself; whether a complex one is close to real only its numbers tell."""
+    (a,) = lift(a)
+    if a.dtype.kind == "c":
+        unsupported("np.real_if_close", "a (complex)", "use np.real(x), the dtype of a result must be known.")
+    return a
+
+
+# --- places that the shape tells ---------------------------------------------------------------------------------
+
+
+@composite(np.diag_indices_from, examples=((lambda x: np.diag_indices_from(x)[1], ((3, 3),)),))
+def _diag_indices_from(arr: Any) -> Any:
+    """The places of the main diagonal, which are static."""
+    if arr.ndim < 2:
+        raise ValueError("input array must be at least 2-d")
+    if len(set(arr.shape)) != 1:
+        raise ValueError("All dimensions of input must be of equal length")
+    return np.diag_indices(arr.shape[0], arr.ndim)
+
+
+def _triangle_places(function: Callable[..., Any], places: Callable[..., Any]) -> None:
+    @composite(function, examples=((lambda x: x[function(x, 1)], ((3, 4),)),))
+    def apply(arr: Any, k: int = 0) -> Any:
+        """The places of a triangle, which are static."""
+        if arr.ndim != 2:
+            raise ValueError("input array must be 2-d")
+        return places(arr.shape[-2], k=k, m=arr.shape[-1])
+
+
+_triangle_places(np.tril_indices_from, np.tril_indices)
+_triangle_places(np.triu_indices_from, np.triu_indices)

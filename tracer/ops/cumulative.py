@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tracer.graph.op import OPS, Op, composite, declare
+from tracer.graph.op import OPS, Op, batched_as, composite, declare
 from tracer.graph.rules import given, lift, literal, static_int, unsupported
 from tracer.types import ArrayType, broadcast_shapes, normalize_axis
 
@@ -18,6 +18,10 @@ _X: tuple[tuple[int, ...], ...] = ((2, 3, 4),)
 
 def _same_type(types: Sequence[ArrayType], **_: Any) -> ArrayType:
     return types[0]
+
+
+def _axis_after_batch(axis: int, **params: Any) -> dict[str, Any]:
+    return {"axis": axis + 1, **params}
 
 
 def _along(ndim: int, axis: int, part: slice) -> tuple[slice, ...]:
@@ -36,6 +40,7 @@ CUMSUM = declare(
         lambda x, axis: np.cumsum(x, axis=axis, dtype=np.asarray(x).dtype),
         vjp=(lambda g, y, x, axis: _suffix_sum(g, axis),),
         jvp="linear",
+        batch=batched_as("cumsum", _axis_after_batch),
         kernel="sum",
         doc="Running sum along an axis.",
     )
@@ -88,6 +93,7 @@ CUMPROD = declare(
         lambda x, axis: np.cumprod(x, axis=axis, dtype=np.asarray(x).dtype),
         vjp=(_cumprod_vjp,),
         jvp=_cumprod_jvp,
+        batch=batched_as("cumprod", _axis_after_batch),
         kernel="prod",
         doc="Running product along an axis.",
     )
@@ -123,6 +129,7 @@ def _running(kind: str, ufunc: np.ufunc) -> Op:
             lambda x, axis: ufunc.accumulate(x, axis=axis),
             vjp=(vjp,),
             jvp=jvp,
+            batch=batched_as(f"cum{kind}", _axis_after_batch),
             kernel=kind,
             doc=f"Running {ufunc.__name__} along an axis.",
         )
@@ -242,6 +249,7 @@ ARGSORT = declare(
         lambda types, axis, kind: ArrayType(np.dtype(np.int64), types[0].shape),
         lambda x, axis, kind: np.argsort(x, axis=axis, kind=kind),
         zero_derivative=True,
+        batch=batched_as("argsort", _axis_after_batch),
         doc="Positions that would sort along an axis.",
     )
 )
@@ -260,6 +268,7 @@ SORT = declare(
         lambda x, axis: np.sort(x, axis=axis, kind="stable"),
         vjp=(_sort_vjp,),
         jvp=lambda tangents, y, x, axis: np.take_along_axis(tangents[0], ARGSORT(x, axis=axis, kind="stable"), axis),
+        batch=batched_as("sort", _axis_after_batch),
         doc="Sorted along an axis.",
     )
 )
@@ -290,17 +299,50 @@ _sorting(SORT, np.sort)
 _sorting(ARGSORT, np.argsort)
 
 
+@composite(
+    np.lexsort,
+    examples=(
+        (lambda a, b: np.lexsort((b, np.round(a * 1.0))), ((6,), (6,))),
+        (lambda x: np.lexsort(np.round(x * 1.0), axis=0), ((2, 3, 2),)),
+    ),
+)
+def _lexsort(keys: Any, axis: int = -1) -> Any:
+    """The order by the last key, among equals by the one before, and so on."""
+    items = [keys[place] for place in range(keys.shape[0])] if hasattr(keys, "shape") else list(lift(*keys))
+    if not items:
+        raise TypeError("need sequence of keys with len > 0 in lexsort")
+    items = list(np.broadcast_arrays(*items))
+    axis = normalize_axis(axis, items[0].ndim)
+    order = ARGSORT(items[0], axis=axis, kind="stable")
+    for item in items[1:]:
+        place = ARGSORT(np.take_along_axis(item, order, axis), axis=axis, kind="stable")
+        order = np.take_along_axis(order, place, axis)
+    return order
+
+
+@composite(np.sort_complex, examples=((lambda x: np.sort_complex(x), ((3, 4),)),))
+def _sort_complex(a: Any) -> Any:
+    """Sorted by the real part, among equals by the imaginary one, as complex numbers."""
+    (a,) = lift(a)
+    if a.dtype.kind != "c":
+        a = a.astype(np.complex64 if a.dtype.char in "bhBH" else np.complex128)
+    return np.sort(a)
+
+
 def _searchsorted_value(a: Any, v: Any, side: Any) -> Any:
     return np.searchsorted(a, v, side)
 
 
-SEARCHSORTED = declare(
+SEARCHSORTED: Op = declare(
     Op(
         "searchsorted",
         "call",
         lambda types, side: ArrayType(np.dtype(np.int64), types[1].shape),
         _searchsorted_value,
         zero_derivative=True,
+        batch=lambda inputs, is_batched, size, side: (
+            NotImplemented if is_batched[0] else SEARCHSORTED(*inputs, side=side)
+        ),
         doc="Where values would go in a sorted array.",
     )
 )

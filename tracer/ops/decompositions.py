@@ -22,7 +22,7 @@ from tracer.graph.matrix_rules import (
     folded,
     turned,
 )
-from tracer.graph.op import OPS, Op, composite, declare
+from tracer.graph.op import OPS, Op, batched_as, composite, declare
 from tracer.graph.rules import unsupported
 from tracer.types import ArrayType, Shape, TupleType, real_dtype
 
@@ -95,6 +95,7 @@ EIGH: Op = declare(
         lambda a, lower: tuple(np.linalg.eigh(a, _triangle_name(lower))),
         vjp=(_eigh_vjp,),
         jvp=_eigh_jvp,
+        batch=batched_as("eigh"),
         doc="Eigenvalues, rising, and eigenvectors of Hermitian matrices, of which one triangle is read.",
     )
 )
@@ -112,6 +113,7 @@ EIGVALSH: Op = declare(
         lambda a, lower: np.linalg.eigvalsh(a, _triangle_name(lower)),
         vjp=(_eigvalsh_vjp,),
         jvp=lambda tangents, y, a, lower: _eigh_jvp(tangents, EIGH(a, lower=lower), a, lower)[0],
+        batch=batched_as("eigvalsh"),
         doc="Eigenvalues, rising, of Hermitian matrices, of which one triangle is read.",
     )
 )
@@ -188,6 +190,7 @@ EIG: Op = declare(
         lambda a: tuple(_complex_values(item, a) for item in np.linalg.eig(a)),
         vjp=(_eig_vjp,),
         jvp=_eig_jvp,
+        batch=batched_as("eig"),
         doc="Eigenvalues and eigenvectors of square matrices, always complex.",
     )
 )
@@ -199,6 +202,7 @@ EIGVALS: Op = declare(
         lambda a: _complex_values(np.linalg.eigvals(a), a),
         vjp=(lambda g, y, a: _eig_vjp((g, None), EIG(a), a),),
         jvp=lambda tangents, y, a: _eig_jvp(tangents, EIG(a), a)[0],
+        batch=batched_as("eigvals"),
         doc="Eigenvalues of square matrices, always complex.",
     )
 )
@@ -239,6 +243,7 @@ REAL_EIGENVALUES = declare(
         _real_or_raise,
         vjp=lambda position, g, y, *inputs: None if g[position] is None else g[position].astype(inputs[position].dtype),
         jvp=lambda tangents, y, *inputs: tuple(None if item is None else np.real(item) for item in tangents),
+        batch=batched_as("real_eigenvalues"),
         doc="Real parts; an error if the first array is not real.",
     )
 )
@@ -332,6 +337,7 @@ SVD: Op = declare(
         lambda a, full: tuple(np.linalg.svd(a, full_matrices=full)),
         vjp=(_svd_vjp,),
         jvp=_svd_jvp,
+        batch=batched_as("svd"),
         doc="Singular value decomposition u, s, v^H.",
     )
 )
@@ -349,6 +355,7 @@ SVDVALS: Op = declare(
         lambda a: np.linalg.svd(a, compute_uv=False),
         vjp=(_svdvals_vjp,),
         jvp=lambda tangents, y, a: _svd_jvp(tangents, SVD(a, full=False), a, full=False)[1],
+        batch=batched_as("svdvals"),
         doc="Singular values, falling.",
     )
 )
@@ -467,6 +474,7 @@ QR: Op = declare(
         lambda a, full: tuple(np.linalg.qr(a, "complete" if full else "reduced")),
         vjp=(_qr_vjp,),
         jvp=_qr_jvp,
+        batch=batched_as("qr"),
         doc="A unitary q and a triangular r with q @ r = a.",
     )
 )

@@ -13,7 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tracer.graph.op import Op, declare
+from tracer.graph.batching import Same, with_rank
+from tracer.graph.body import Frame, close
+from tracer.graph.node import input_node, item_nodes, make_node
+from tracer.graph.op import OPS, Op, declare
 from tracer.graph.rules import lift_arrays
 from tracer.types import ArrayType, Shape, TupleType, broadcast_shapes
 
@@ -240,7 +243,50 @@ def _evaluate(
     return advanced, np.asarray(sample, dtype)
 
 
-DRAW = declare(
+def _batched(
+    inputs: Sequence[Any],
+    is_batched: Sequence[bool],
+    examples: int,
+    /,
+    distribution: str,
+    size: tuple[int, ...],
+    **params: Any,
+) -> Any:
+    """One draw for all examples from the one generator, or where that draws otherwise, one after the other.
+
+    Generators of which each example has its own draw in a loop.
+    """
+    if is_batched[0]:
+        return NotImplemented
+    kind = DISTRIBUTIONS[distribution]
+    if distribution == "choice":
+        return _drawn_in_turn(inputs, is_batched, examples, distribution=distribution, size=size, **params)
+    own = (*kind.event_ndims, *(0,) * len(inputs))
+    parameters = [
+        with_rank(value, len(size) + events) if batched else value
+        for value, batched, events in zip(inputs[1:], is_batched[1:], own, strict=False)
+    ]
+    state, sample = DRAW(inputs[0], *parameters, distribution=distribution, size=(examples, *size), **params)
+    return Same(state), sample
+
+
+def _drawn_in_turn(inputs: Sequence[Any], is_batched: Sequence[bool], examples: int, /, **params: Any) -> Any:
+    """A loop over the examples that hands the state on."""
+    parameters = [
+        input_node(ArrayType(value.dtype, value.shape[batched:]))
+        for value, batched in zip(inputs, is_batched, strict=True)
+    ]
+    made = item_nodes(make_node(DRAW, tuple(parameters), params))
+    stacked = [place for place, batched in enumerate(is_batched) if batched]
+    fixed = [place for place, batched in enumerate(is_batched) if place and not batched]
+    order = [*stacked, 0, *fixed]
+    body = close([parameters[place] for place in order], made)
+    frame = Frame(examples, len(stacked), (), 1, 1)
+    state, sample = OPS["scan"](*(inputs[place] for place in order), body=body, frame=frame)
+    return Same(state), sample
+
+
+DRAW: Op = declare(
     Op(
         "draw",
         "call",
@@ -248,6 +294,8 @@ DRAW = declare(
         _evaluate,
         # How a number that was drawn depends on its parameters is not defined by the state, so no derivative flows.
         zero_derivative=True,
+        batch=_batched,
+        draws=True,
         doc="Random numbers and the state of the generator after them.",
     )
 )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tracer import errors
-from tracer.graph.op import FUNCTIONS, Function, Op, composite, declare, elementwise, method
+from tracer.graph.op import FUNCTIONS, Function, Op, batched_as, composite, declare, elementwise, method
 from tracer.graph.rules import is_traced, known
 from tracer.types import DTYPES, ArrayType, is_supported, promote, real_dtype, resolve_ufunc
 
@@ -161,11 +161,15 @@ def _power(x: Any, exponent: Any) -> Any:
             if fast is not None:
                 return fast(x)
         elif x.dtype.kind in "iu" and type(exponent) is int:
+            if exponent < 0 and x.dtype.kind == "u":
+                raise OverflowError(f"Python integer {exponent} out of bounds for {x.dtype}")
             if exponent < 0:
                 raise ValueError("Integers to negative integer powers are not allowed.")
             if exponent == 2:
                 return np.square(x)
             return _POWER(x, exponent)
+    if hasattr(type(exponent), "__tracer_weak__"):
+        return _POWER(x, exponent)
     base, power = (value.dtype if is_traced(value) else np.asarray(value).dtype for value in (x, exponent))
     return _INTEGER_POWER(x, exponent) if power.kind == "i" and base.kind in "biu" else _POWER(x, exponent)
 
@@ -224,31 +228,25 @@ def _sign(x: Any) -> Any:
 FUNCTIONS[np.sign] = Function(np.sign, _sign, _SIGN, (), _SIGN.doc)
 
 
-def _above(y: Any, a: Any, b: Any) -> Any:
-    # 1, or 1/2 at a tie.
-    return ((a > b).astype(a.dtype) + (a >= b).astype(a.dtype)) * 0.5
+def _choice(is_ahead: Callable[..., Any], ignores_nan: bool = False) -> dict[str, Any]:
+    """Rules of a choice between two elements. Derivatives are chosen too: zero times an infinite one would be NaN."""
 
+    def share(g: Any, a: Any, b: Any) -> Any:
+        own = np.where(is_ahead(a, b), g, np.where(a == b, 0.5 * g, 0))
+        return np.where(np.isnan(b), np.where(np.isnan(a), 0, g), own) if ignores_nan else own
 
-def _below(y: Any, a: Any, b: Any) -> Any:
-    return ((a < b).astype(a.dtype) + (a <= b).astype(a.dtype)) * 0.5
+    def push(tangents: Any, y: Any, a: Any, b: Any) -> Any:
+        parts = [share(t, *pair) for t, pair in zip(tangents, ((a, b), (b, a)), strict=True) if t is not None]
+        return parts[0] if len(parts) == 1 else parts[0] + parts[1]
 
-
-def _ignoring_nan(rule: Callable[..., Any]) -> Callable[..., Any]:
-    def chosen(y: Any, a: Any, b: Any) -> Any:
-        return np.where(np.isnan(b), (~np.isnan(a)).astype(a.dtype), rule(y, a, b))
-
-    return chosen
-
-
-def _swapped(rule: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda y, a, b: rule(y, b, a)
+    return {"vjp": (lambda g, y, a, b: share(g, a, b), lambda g, y, a, b: share(g, b, a)), "jvp": push}
 
 
 elementwise(
     "maximum",
     np.maximum,
     kernel="maximum",
-    deriv=(_above, _swapped(_above)),
+    **_choice(np.greater),
     commutative=True,
     doc="The larger of two elements; NaN if one is. A tie shares the derivative evenly.",
 )
@@ -256,7 +254,7 @@ elementwise(
     "minimum",
     np.minimum,
     kernel="minimum",
-    deriv=(_below, _swapped(_below)),
+    **_choice(np.less),
     commutative=True,
     doc="The smaller of two elements; NaN if one is. A tie shares the derivative evenly.",
 )
@@ -264,14 +262,14 @@ elementwise(
     "fmax",
     np.fmax,
     kernel="fmax",
-    deriv=(_ignoring_nan(_above), _swapped(_ignoring_nan(_above))),
+    **_choice(np.greater, ignores_nan=True),
     doc="The larger of two elements, ignoring NaN.",
 )
 elementwise(
     "fmin",
     np.fmin,
     kernel="fmin",
-    deriv=(_ignoring_nan(_below), _swapped(_ignoring_nan(_below))),
+    **_choice(np.less, ignores_nan=True),
     doc="The smaller of two elements, ignoring NaN.",
 )
 
@@ -334,6 +332,7 @@ ASTYPE = declare(
         _astype_value,
         vjp=(_astype_vjp,),
         jvp="linear",
+        batch=batched_as("astype"),
         kernel="cast",
         doc="The same numbers in another dtype.",
     )
@@ -364,6 +363,7 @@ def _part(name: str, function: Callable[..., Any], vjp: Callable[..., Any]) -> O
             function,
             vjp=(vjp,),
             jvp="linear",
+            batch=batched_as(name),
             kernel=name,
             doc=f"The {name} part of complex numbers.",
         )

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tracer.graph.op import OPS, Op, composite, declare
+from tracer.graph.batching import after_batch
+from tracer.graph.op import OPS, Op, batched_as, composite, declare
 from tracer.graph.rules import lift, literal, static_int, static_ints
 from tracer.types import ArrayType, normalize_axis, real_dtype
 
@@ -37,6 +38,7 @@ FFT: Op = declare(
         # The matrix of the transform is symmetric.
         vjp=(lambda g, y, x, axes, inverse: FFT(g, axes=axes, inverse=inverse),),
         jvp="linear",
+        batch=batched_as("fft", lambda axes, inverse: {"axes": after_batch(axes), "inverse": inverse}),
         doc="Sums of x[n] * exp(-2j pi k n / size) along axes, with exp(+...) for the inverse; no scaling.",
     )
 )
@@ -73,6 +75,7 @@ RFFT: Op = declare(
         lambda x, axis: np.fft.rfft(x, axis=axis),
         vjp=(_rfft_vjp,),
         jvp="linear",
+        batch=batched_as("rfft", lambda axis: {"axis": axis + 1}),
         doc="The frequencies that are not negative of the transform of a real array along an axis.",
     )
 )
@@ -91,6 +94,7 @@ IRFFT: Op = declare(
         lambda x, axis, size: np.fft.irfft(x, n=size, axis=axis, norm="forward"),
         vjp=(_irfft_vjp,),
         jvp="linear",
+        batch=batched_as("irfft", lambda axis, size: {"axis": axis + 1, "size": size}),
         doc="The real array whose transform has these frequencies, times its size along the axis.",
     )
 )

@@ -8,16 +8,13 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from tracer import errors
+from tracer.graph.batching import aligned, spread_all, with_rank
+from tracer.graph.node import constant
 from tracer.graph.op import OPS, Op, declare
-from tracer.graph.rules import Literal, is_traced, known, lift, literal
+from tracer.graph.rules import Literal, is_traced, known, lift, literal, traced
 from tracer.types import ArrayType, Shape, broadcast_shapes
 
 _INT64 = np.dtype(np.int64)
-_HINT_MASK = (
-    "the number of elements that a traced mask selects is not known while tracing. Keep the shape:\n"
-    "    np.where(mask, x, 0.0)      np.sum(x, where=mask)      x[mask] = 0.0"
-)
 
 # --- gather and scatter ------------------------------------------------------------------------------------------
 
@@ -35,6 +32,19 @@ def _gather_vjp(position: int, g: Any, y: Any, x: Any, *indices: Any) -> Any:
     return SCATTER_ADD(np.zeros_like(x), g, *indices) if position == 0 else None
 
 
+def _batched_indices(like: Any, indices: Sequence[Any], is_batched: Sequence[bool], size: int) -> Any:
+    """The index of the example, and the indices within it, as arrays that broadcast."""
+    numbers = traced(constant(np.arange(size)), like)
+    return aligned([numbers, *indices], [True, *is_batched])
+
+
+def _gather_batched(inputs: Sequence[Any], is_batched: Sequence[bool], size: int) -> Any:
+    x, *indices = inputs
+    if not is_batched[0]:
+        return GATHER(x, *aligned(indices, is_batched[1:]))
+    return GATHER(x, *_batched_indices(x, indices, is_batched[1:], size))
+
+
 GATHER: Op = declare(
     Op(
         "gather",
@@ -43,6 +53,7 @@ GATHER: Op = declare(
         _gather_value,
         vjp=_gather_vjp,
         jvp=lambda tangents, y, x, *indices: GATHER(tangents[0], *indices),
+        batch=_gather_batched,
         dtypes=lambda operands: (operands[0], *(_INT64,) * (len(operands) - 1)),
         doc="Elements at integer positions along the first axes.",
         examples=(
@@ -56,12 +67,18 @@ GATHER: Op = declare(
 )
 
 
+def _flat_nonzero(x: Any, size: int) -> Any:
+    # A program may be tried on arrays that have another number of them; what it gives is then thrown away.
+    found = np.flatnonzero(x)[:size].astype(np.int64)
+    return np.concatenate([found, np.zeros(size - found.size, np.int64)]) if found.size < size else found
+
+
 FLAT_NONZERO: Op = declare(
     Op(
         "flat_nonzero",
         "call",
         lambda types, size: ArrayType(_INT64, (size,)),
-        lambda x, size: np.flatnonzero(x)[:size].astype(np.int64),
+        _flat_nonzero,
         zero_derivative=True,
         doc="The positions of the elements of a vector that are not zero, of which there are `size`.",
     )
@@ -112,6 +129,16 @@ def _scatter_set_vjp(position: int, g: Any, y: Any, base: Any, values: Any, *ind
     return picked if last is None else np.where(last, picked, 0)
 
 
+def _scatter_batched(name: str) -> Any:
+    def rule(inputs: Sequence[Any], is_batched: Sequence[bool], size: int) -> Any:
+        indices = _batched_indices(inputs[0], inputs[2:], is_batched[2:], size)
+        base, values = spread_all(inputs[:2], is_batched[:2], size)
+        depth = max(item.ndim for item in indices)
+        return OPS[name](base, with_rank(values, base.ndim + depth - len(indices) - 1), *indices)
+
+    return rule
+
+
 def _scatter_jvp(name: str) -> Any:
     def jvp(tangents: Any, y: Any, base: Any, values: Any, *indices: Any) -> Any:
         first, second = (
@@ -131,6 +158,7 @@ SCATTER_ADD = declare(
         _scatter_value(add=True),
         vjp=_scatter_add_vjp,
         jvp=_scatter_jvp("scatter_add"),
+        batch=_scatter_batched("scatter_add"),
         dtypes=_scatter_dtypes,
         kernel="add",
         doc="The first array with values added at integer positions; repeated positions accumulate.",
@@ -144,6 +172,7 @@ SCATTER_SET = declare(
         _scatter_value(add=False),
         vjp=_scatter_set_vjp,
         jvp=_scatter_jvp("scatter_set"),
+        batch=_scatter_batched("scatter_set"),
         dtypes=_scatter_dtypes,
         kernel="set",
         doc="The first array with values written at integer positions; the last of repeated writes stays.",
@@ -208,17 +237,14 @@ def _bad_index() -> NoReturn:
 
 
 def _read_part(part: Any, like: Any) -> Any:
-    """One part of a key: None, Ellipsis, a slice, an int, an array of ints (real or traced), or a real one of bools.
+    """One part of a key: None, Ellipsis, a slice, an int, or an array of ints or bools (real or traced).
 
     The user's own arrays stay what they are; what only this key holds becomes a constant.
     """
     if part is None or part is Ellipsis or isinstance(part, slice | Literal):
         return part
     if is_traced(part):
-        if part.dtype.kind == "b":
-            text = errors.message(errors.UNSUPPORTED, function="indexing by a traced boolean mask", hint=_HINT_MASK)
-            raise errors.UnsupportedFunctionError(text)
-        if part.dtype.kind not in "iu":
+        if part.dtype.kind not in "biu":
             raise IndexError("arrays used as indices must be of integer (or boolean) type")
         return part
     if not isinstance(part, bool | np.bool_) and hasattr(part, "__index__") and np.ndim(part) == 0:
@@ -237,12 +263,16 @@ def _read_part(part: Any, like: Any) -> Any:
     return _bad_index()
 
 
+def _is_mask(part: Any) -> bool:
+    return bool((isinstance(part, np.ndarray) or is_traced(part)) and part.dtype.kind == "b")
+
+
 def _expand(key: Any, shape: Shape, like: Any) -> list[Any]:
     """The parts of a key, one per axis or new axis, with the ellipsis written out as slices."""
     parts = [_read_part(part, like) for part in (key if isinstance(key, tuple) else (key,))]
     used = 0
     for part in parts:
-        if isinstance(part, np.ndarray) and part.dtype.kind == "b":
+        if _is_mask(part):
             used += part.ndim
         elif part is not None and part is not Ellipsis:
             used += 1
@@ -258,13 +288,15 @@ def _expand(key: Any, shape: Shape, like: Any) -> list[Any]:
     return [*parts[:place], *written, *parts[place + 1 :]]
 
 
-def _nonzero(mask: np.ndarray[Any, Any], shape: Shape, axis: int, like: Any) -> list[Any]:
+def _nonzero(mask: Any, shape: Shape, axis: int, like: Any) -> list[Any]:
     for offset, size in enumerate(mask.shape):
         if size != shape[axis + offset]:
             raise IndexError(
                 f"boolean index did not match indexed array along axis {axis + offset}; size of axis is "
                 f"{shape[axis + offset]} but size of corresponding boolean axis is {size}"
             )
+    if is_traced(mask):
+        return list(np.nonzero(mask))
     return [literal(np.ascontiguousarray(item), like) for item in mask.nonzero()]
 
 
@@ -291,8 +323,7 @@ def _read_key(key: Any, like: Any) -> _Key:
             integers.append(axis)
             slots.append("int")
         else:
-            mask = isinstance(part, np.ndarray) and part.dtype.kind == "b"
-            for item in _nonzero(part, shape, axis, like) if mask else [part]:
+            for item in _nonzero(part, shape, axis, like) if _is_mask(part) else [part]:
                 arrays[len(basic)] = item
                 basic.append((0, shape[len(basic)] or 0, 1))
             slots.append("array")
@@ -348,11 +379,16 @@ def _place_arrays(slots: list[Any], has_arrays: bool) -> tuple[Any, ...]:
 # --- index and assign --------------------------------------------------------------------------------------------
 
 
+def _as_place(flag: Any) -> Any:
+    """The places along a new axis of size 1 that one truth value selects."""
+    return np.flatnonzero(flag) if is_traced(flag) else np.zeros(int(bool(flag)), np.int64)
+
+
 def _without(key: Any) -> tuple[Any, Any]:
     """Split 0-d boolean keys off: True and False add an axis of size 1 or 0, which ordinary arrays can index."""
     parts = key if isinstance(key, tuple) else (key,)
     flags = [
-        isinstance(part, bool | np.bool_) or (isinstance(part, np.ndarray) and part.shape == () and part.dtype == bool)
+        isinstance(part, bool | np.bool_) or (_is_mask(part) and part.shape == ())
         for part in parts
     ]
     if not any(flags):
@@ -363,15 +399,14 @@ def _without(key: Any) -> tuple[Any, Any]:
         if part is not None
     )
     replaced = tuple(
-        np.zeros(int(bool(part)), np.int64) if flag else part for part, flag in zip(parts, flags, strict=True)
+        _as_place(part) if flag else part for part, flag in zip(parts, flags, strict=True)
     )
     return expander, replaced
 
 
 def _needs_array(key: Any) -> bool:
-    return isinstance(key, bool | np.bool_ | np.ndarray) or (
-        isinstance(key, tuple) and any(isinstance(part, bool | np.bool_ | np.ndarray) for part in key)
-    )
+    parts = key if isinstance(key, tuple) else (key,)
+    return any(isinstance(part, bool | np.bool_ | np.ndarray) or _is_mask(part) for part in parts)
 
 
 def _part(x: Any, key: _Key) -> Any:
@@ -387,10 +422,13 @@ def _drop(x: Any, key: _Key) -> Any:
 
 
 def index(x: Any, key: Any) -> Any:
-    """Return x[key] for any key that NumPy takes, real or traced; a traced boolean mask is an error.
+    """Return x[key] for any key that NumPy takes, real or traced.
 
-    Raises IndexError as NumPy does, and UnsupportedFunctionError for a traced mask.
+    How many elements a traced mask selects is found at the call at hand. Raises IndexError as NumPy does.
     """
+    if _is_mask(key) and is_traced(key) and key.ndim and key.shape == x.shape[: key.ndim]:
+        flat = np.reshape(x, (key.size, *x.shape[key.ndim :]))
+        return GATHER(flat, np.flatnonzero(key))
     if _needs_array(key):
         expander, key = _without(key)
         if expander is not None:
@@ -409,8 +447,7 @@ def index(x: Any, key: Any) -> Any:
 def assign(x: Any, key: Any, value: Any, mode: str) -> Any:
     """Return the version of x after `x[key] = value` (mode "set") or `np.add.at(x, key, value)` (mode "add").
 
-    Raises IndexError and ValueError as NumPy does, and UnsupportedFunctionError for a traced mask with values of its
-    own.
+    Raises IndexError and ValueError as NumPy does.
     """
     if is_traced(key) and key.dtype.kind == "b":
         return _assign_masked(x, key, value, mode)
@@ -471,14 +508,27 @@ def _fitted(value: Any, shape: Any) -> Any:
 
 
 def _assign_masked(x: Any, mask: Any, value: Any, mode: str) -> Any:
-    """`x[mask] = value` with a traced mask: possible where the value does not run along the masked axes."""
+    """`x[mask] = value` with a traced mask; how many elements it selects matters only if the value runs along them."""
     if mask.shape != x.shape[: mask.ndim]:
         axis = next(place for place in range(mask.ndim) if place >= x.ndim or mask.shape[place] != x.shape[place])
         raise IndexError(f"boolean index did not match indexed array along axis {axis}")
     value = _value_like(x, value)
     rest = x.ndim - mask.ndim
     if value.ndim > rest:
-        text = errors.message(errors.UNSUPPORTED, function="writing an array through a traced mask", hint=_HINT_MASK)
-        raise errors.UnsupportedFunctionError(text)
+        return _assign_selected(x, mask, value, mode)
     spread = np.reshape(mask, mask.shape + (1,) * rest)
     return np.where(spread, value, x) if mode == "set" else x + np.where(spread, value, x.dtype.type(0))
+
+
+def _assign_selected(x: Any, mask: Any, value: Any, mode: str) -> Any:
+    """`x[mask] = value` where each selected place gets a value of its own."""
+    places = np.flatnonzero(mask)
+    count, rest = places.shape[0], x.shape[mask.ndim :]
+    if value.ndim == len(rest) + 1 and value.shape[0] not in (1, count):
+        raise ValueError(
+            f"NumPy boolean array indexing assignment cannot assign {value.shape[0]} input values to the {count} "
+            "output values where the mask is true"
+        )
+    value = _fitted(value, (count, *rest))
+    scatter = SCATTER_SET if mode == "set" else SCATTER_ADD
+    return np.reshape(scatter(np.reshape(x, (mask.size, *rest)), value, places), x.shape)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tracer.graph.batching import aligned
 from tracer.graph.matrix_rules import (
     adjoint,
     as_floats,
@@ -23,7 +24,7 @@ from tracer.graph.matrix_rules import (
     triangle,
     turned,
 )
-from tracer.graph.op import OPS, Op, composite, declare
+from tracer.graph.op import OPS, Op, batched_as, composite, declare
 from tracer.graph.rules import given, literal
 from tracer.types import ArrayType, TupleType, broadcast_shapes, real_dtype
 
@@ -53,6 +54,7 @@ INV: Op = declare(
         _inverse_value,
         vjp=(lambda g, y, a, singular: -(turned(y) @ g @ turned(y)),),
         jvp=lambda tangents, y, a, singular: -(y @ tangents[0] @ y),
+        batch=batched_as("inv"),
         doc='Inverse of the matrices in the last two axes; singular ones raise, or give NaN with singular="nan".',
     )
 )
@@ -95,6 +97,7 @@ COFACTOR: Op = declare(
         # The second derivative of a determinant; where it is zero this is 0 / 0.
         vjp=(_cofactor_vjp,),
         jvp=lambda tangents, y, a: _cofactor_vjp(tangents[0], y, a),
+        batch=batched_as("cofactor"),
         doc="Matrix of cofactors: the derivative of the determinant.",
     )
 )
@@ -106,6 +109,7 @@ DET: Op = declare(
         np.linalg.det,
         vjp=(lambda g, y, a: g[..., None, None] * COFACTOR(a),),
         jvp=lambda tangents, y, a: np.sum(COFACTOR(a) * tangents[0], axis=(-2, -1)),
+        batch=batched_as("det"),
         doc="Determinant of the matrices in the last two axes.",
     )
 )
@@ -148,6 +152,7 @@ SLOGDET: Op = declare(
         lambda a: tuple(np.linalg.slogdet(a)),
         vjp=(_slogdet_vjp,),
         jvp=_slogdet_jvp,
+        batch=batched_as("slogdet"),
         doc="Sign and logarithm of the absolute value of the determinant.",
     )
 )
@@ -181,6 +186,22 @@ def _solve_infer(types: Sequence[ArrayType], **_: Any) -> ArrayType:
     return ArrayType(a.dtype, (*broadcast_shapes(a.shape[:-2], b.shape[:-2]), *b.shape[-2:]))
 
 
+def _batched_system(inputs: Sequence[Any], is_batched: Sequence[bool], apply: Any) -> Any:
+    """Many systems; those with one matrix are one system with many right sides."""
+    a, b = inputs
+    if is_batched[0] or a.ndim > 2 or b.ndim > 3:
+        return apply(*aligned(inputs, is_batched))
+    size, rows, columns = b.shape
+    together = apply(a, np.reshape(np.moveaxis(b, 0, 1), (rows, size * columns)))
+    return np.moveaxis(np.reshape(together, (rows, size, columns)), 1, 0)
+
+
+def _batched_solve(inputs: Sequence[Any], is_batched: Sequence[bool], size: int, structure: str) -> Any:
+    if is_batched[0] and structure != "any":
+        return NotImplemented  # SciPy takes one matrix
+    return _batched_system(inputs, is_batched, lambda a, b: SOLVE(a, b, structure=structure))
+
+
 def _solve_value(a: Any, b: Any, structure: str) -> Any:
     if structure == "any":
         return np.linalg.solve(a, b)
@@ -208,6 +229,7 @@ SOLVE: Op = declare(
             lambda g, y, a, b, structure: SOLVE(turned(a), g, structure=structure),
         ),
         jvp=_solve_jvp,
+        batch=_batched_solve,
         doc="Solution x of a @ x = b; `structure` is what SciPy may assume of a.",
     )
 )
@@ -273,6 +295,9 @@ SOLVE_TRIANGULAR: Op = declare(
             lambda g, y, a, b, lower, unit: _triangular_back(g, a, lower, unit),
         ),
         jvp=_triangular_jvp,
+        batch=lambda inputs, is_batched, size, **params: _batched_system(
+            inputs, is_batched, lambda a, b: SOLVE_TRIANGULAR(a, b, **params)
+        ),
         doc="Solution x of a @ x = b with one triangle of a; with unit=True its diagonal counts as ones.",
     )
 )
@@ -320,6 +345,7 @@ CHOLESKY: Op = declare(
         _cholesky_value,
         vjp=(_cholesky_vjp,),
         jvp=_cholesky_jvp,
+        batch=batched_as("cholesky"),
         doc='Lower triangular L with L @ L^H = a, or with failing="nan" NaN where there is none; only the lower '
         "triangle of a is read, and only it has a derivative.",
     )
@@ -378,6 +404,7 @@ PINV: Op = declare(
         lambda a, rcond: np.linalg.pinv(a, rcond),
         vjp=(_pinv_vjp,),
         jvp=_pinv_jvp,
+        batch=batched_as("pinv"),
         doc="Pseudoinverse, singular values below rcond times the largest counting as zero.",
     )
 )

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from tracer import errors
 from tracer.graph.op import OPS, composite, method
 from tracer.graph.rules import given, lift
 from tracer.types import promote
@@ -26,14 +25,11 @@ _XY: tuple[tuple[int, ...], ...] = ((3, 4), (3, 4))
     ),
 )
 def _where(condition: Any, x: Any = None, y: Any = None, /) -> Any:
-    """Elements of x where the condition is true, of y elsewhere."""
+    """Elements of x where the condition is true, of y elsewhere; without x and y the places where it is true."""
     if x is None or y is None:
         if x is not y:
             raise ValueError("either both or neither of x and y should be given")
-        hint = "give both alternatives: np.where(condition, x, y); the number of true elements is not known."
-        raise errors.UnsupportedFunctionError(
-            errors.message(errors.UNSUPPORTED, function="np.where with one argument", hint=hint)
-        )
+        return np.nonzero(condition)
     return OPS["where"](condition, x, y)
 
 
@@ -262,16 +258,6 @@ def _array_equiv(a1: Any, a2: Any) -> Any:
     except ValueError:
         return False
     return np.all(np.equal(a, b))
-
-
-@composite(np.polyval, examples=((lambda p, x: np.polyval(p, x), ((3,), (2, 2))),))
-def _polyval(p: Any, x: Any) -> Any:
-    """A polynomial, highest power first, by Horner's rule."""
-    p, x = lift(p, x)
-    result = np.zeros_like(x) if hasattr(x, "dtype") else 0
-    for place in range(p.shape[0]):
-        result = result * x + p[place]
-    return result
 
 
 if hasattr(np, "astype"):

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tracer.graph.op import Op, composite, declare
+from tracer.graph.batching import after_batch
+from tracer.graph.op import Op, batched_as, composite, declare
 from tracer.graph.rules import given, lift
 from tracer.types import ArrayType, normalize_axes, normalize_axis, promote, reduced_shape
 
@@ -30,7 +31,8 @@ def _kept(value: Any, shape: Any, axes: tuple[int, ...]) -> Any:
 
 
 def _declare(kind: str, evaluate: Callable[..., Any], **fields: Any) -> Op:
-    return declare(Op(kind, "reduction", _infer, evaluate, kernel=kind, **fields))
+    batch = batched_as(kind, lambda axes, keepdims: {"axes": after_batch(axes), "keepdims": keepdims})
+    return declare(Op(kind, "reduction", _infer, evaluate, kernel=kind, batch=batch, **fields))
 
 
 SUM = _declare(
@@ -395,9 +397,15 @@ def _arg(kind: str, function: Callable[..., Any]) -> None:
     def evaluate(x: Any, axis: int, keepdims: bool) -> Any:
         return function(x, axis=axis, keepdims=keepdims)
 
-    op = declare(Op(kind, "argreduce", _arg_infer, evaluate, kernel=kind, zero_derivative=True, doc=doc))
+    def make(name: str, family: str, kernel: str | None) -> Op:
+        batch = batched_as(name, lambda axis, keepdims: {"axis": axis + 1, "keepdims": keepdims})
+        return declare(
+            Op(name, family, _arg_infer, evaluate, kernel=kernel, batch=batch, zero_derivative=True, doc=doc)
+        )
+
+    op = make(kind, "argreduce", kind)
     # Complex numbers, ordered by real and then imaginary part, have no kernel.
-    complex_op = declare(Op(f"complex_{kind}", "call", _arg_infer, evaluate, zero_derivative=True, doc=doc))
+    complex_op = make(f"complex_{kind}", "call", None)
 
     @composite(
         function,
@@ -426,6 +434,7 @@ _arg("argmin", np.argmin)
 
 def _nan_free(name: str, function: Callable[..., Any], fill: float) -> None:
     def apply(a: Any, *args: Any, **kwargs: Any) -> Any:
+        (a,) = lift(a)
         if a.dtype.kind not in "fc":
             return function(a, *args, **kwargs)
         return function(np.where(np.isnan(a), a.dtype.type(fill), a), *args, **kwargs)
@@ -439,13 +448,22 @@ _nan_free("nanprod", np.prod, 1)
 
 
 def _nan_extreme(name: str, function: Callable[..., Any], fill: float) -> None:
-    def apply(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False) -> Any:
-        keepdims = given(keepdims, False)
-        if a.dtype.kind != "f":
-            return function(a, axis=axis, keepdims=keepdims)
+    def apply(
+        a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, initial: Any = _MISSING, where: Any = True
+    ) -> Any:
+        (a,) = lift(a)
+        options: dict[str, Any] = {"axis": axis, "keepdims": given(keepdims, False)}
+        if given(initial, None) is not None:
+            options["initial"] = initial
+        where = given(where, True)
+        if a.dtype.kind not in "fc":
+            return function(a, **options, where=where)
         missing = np.isnan(a)
-        result = function(np.where(missing, a.dtype.type(fill), a), axis=axis, keepdims=keepdims)
-        return np.where(np.all(missing, axis=axis, keepdims=keepdims), a.dtype.type(np.nan), result)
+        result = function(np.where(missing, a.dtype.type(fill), a), **options, where=where)
+        if "initial" in options:
+            return result
+        none_left = np.all(missing, axis=axis, keepdims=options["keepdims"], where=where)
+        return np.where(none_left, a.dtype.type(np.nan), result)
 
     apply.__doc__ = f"np.{function.__name__} of the elements that are not NaN."
     composite(getattr(np, name), examples=_reduction_examples(getattr(np, name))[1:])(apply)
@@ -456,10 +474,13 @@ _nan_extreme("nanmin", np.min, np.inf)
 
 
 def _nan_statistic(name: str, function: Callable[..., Any]) -> None:
-    def apply(a: Any, *args: Any, **kwargs: Any) -> Any:
+    def apply(a: Any, *args: Any, where: Any = True, **kwargs: Any) -> Any:
+        (a,) = lift(a)
+        where = given(where, True)
         if a.dtype.kind not in "fc":
-            return function(a, *args, **kwargs)
+            return function(a, *args, where=where, **kwargs)
         valid = ~np.isnan(a)
+        valid = valid if where is True else valid & where
         return function(np.where(valid, a, a.dtype.type(0)), *args, where=valid, **kwargs)
 
     apply.__doc__ = f"np.{function.__name__} of the elements that are not NaN."
@@ -469,3 +490,39 @@ def _nan_statistic(name: str, function: Callable[..., Any]) -> None:
 _nan_statistic("nanmean", np.mean)
 _nan_statistic("nanvar", np.var)
 _nan_statistic("nanstd", np.std)
+
+
+def _nan_arg(name: str, function: Callable[..., Any]) -> None:
+    # An op of its own, whose value raises NumPy's error where there is nothing but NaN.
+    op = declare(
+        Op(
+            name,
+            "call",
+            _arg_infer,
+            lambda x, axis, keepdims: np.asarray(function(x, axis=axis, keepdims=keepdims)),
+            zero_derivative=True,
+            batch=batched_as(name, lambda axis, keepdims: {"axis": axis + 1, "keepdims": keepdims}),
+            doc=f"Index of the {'largest' if name == 'nanargmax' else 'smallest'} element that is not NaN.",
+        )
+    )
+
+    @composite(
+        function,
+        examples=(
+            (lambda x: function(x), _X),
+            (lambda x: function(np.where(x > 0, np.nan, x - 3), axis=1), ((2, 8),)),
+            (lambda x: function(x, axis=-1, keepdims=True), _X),
+        ),
+    )
+    def apply(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = False) -> Any:
+        """Index of the first extreme element that is not NaN, along an axis or in the flattened array."""
+        (x,) = lift(a)
+        keepdims = bool(given(keepdims, False))
+        if axis is None:
+            result = op(np.ravel(x), axis=0, keepdims=False)
+            return np.reshape(result, (1,) * x.ndim) if keepdims else result
+        return op(x, axis=normalize_axis(axis, x.ndim), keepdims=keepdims)
+
+
+_nan_arg("nanargmax", np.nanargmax)
+_nan_arg("nanargmin", np.nanargmin)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tracer.graph.body import Arguments, Frame, Parameters, Results
+from tracer.graph.batching import Same, spread
+from tracer.graph.body import Arguments, Frame, Parameters, Results, close
 from tracer.graph.evaluation import evaluation
-from tracer.graph.graph import Graph
-from tracer.graph.looping import Maker, Primal, Window, add, unslice_rows, zero_node, zeros
-from tracer.graph.node import Node
-from tracer.graph.op import Op, declare
+from tracer.graph.graph import Graph, toposort
+from tracer.graph.looping import Maker, Primal, Window, add, only_where, spread_node, unslice_rows, zero_node, zeros
+from tracer.graph.node import Node, input_node
+from tracer.graph.op import OPS, Op, declare
+from tracer.graph.rules import traced
 from tracer.types import ArrayType, TupleType, is_inexact, type_of
 
 Transform = Callable[..., Any]
@@ -269,6 +271,180 @@ def _forward(tangents: Sequence[Any], y: Any, *inputs: Any, transform: Transform
     return tuple(found.get(place) for place in range(len(y)))
 
 
+# --- batching ----------------------------------------------------------------------------------------------------
+
+
+class Batched:
+    """The scan of many examples at once, in the making.
+
+    Attributes
+    ----------
+    states, carries : set of int
+        Which of them differ between the examples.
+    computed : Results
+        What a step computes from `inputs`: pairs of a node and whether it has a batch axis.
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[Any],
+        is_batched: Sequence[bool],
+        size: int,
+        transform: Transform,
+        body: Graph,
+        frame: Frame,
+    ) -> None:
+        self.size, self.transform, self.body, self.frame = size, transform, body, frame
+        self.like = inputs[0]
+        self.arguments, self.flags = frame.arguments(inputs), frame.arguments(is_batched)
+        self.states = {place for place, batched in enumerate(self.flags.initials) if batched}
+        self.carries = {place for place, batched in enumerate(self.flags.carries) if batched}
+        self.inputs: list[Node] = []
+        self.computed: Results = self.settle()
+
+    def settle(self) -> Results:
+        """Find what differs between the examples: what a step makes different is so at the next one."""
+        while True:
+            found = self.step(lambda value: value)
+            states = self.states.union(place for place, (_, batched) in enumerate(found.states) if batched)
+            carries = self.carries.union(place for place, (_, batched) in enumerate(found.carries) if batched)
+            if states == self.states and carries == self.carries:
+                return found
+            self.states, self.carries = states, carries
+
+    def step(self, see: Callable[[Any], Any]) -> Results:
+        """Compute a step from new inputs, of which it sees those that have a batch axis as `see` has them."""
+        parameters = self.frame.parameters(self.body.inputs)
+        groups = [list(zip(parameters.slices, self.flags.sequences, strict=True))]
+        groups += [[(tap, place in self.states) for tap in taps] for place, taps in enumerate(parameters.taps)]
+        groups.append([(node, place in self.carries) for place, node in enumerate(parameters.carries)])
+        groups.append(list(zip(parameters.fixed, self.flags.fixed, strict=True)))
+        pairs = [pair for group in groups for pair in group]
+        self.inputs, seen = [], {}
+        for node, batched in pairs:
+            own = input_node(ArrayType(node.dtype, (self.size, *node.shape))) if batched else node
+            self.inputs.append(own)
+            if batched:
+                seen[node] = see(traced(own, self.like)).__tracer_node__
+        return self.frame.results(self.transform(self.body.outputs, seen, self.size))
+
+    def with_axis(self, pair: tuple[Node, bool]) -> Node:
+        """A result of the step, with a batch axis."""
+        return pair[0] if pair[1] else spread_node(pair[0], self.size)
+
+    def by_row(self, value: Any, batched: bool, wanted: bool) -> Any:
+        """Rows of examples from examples of rows."""
+        if batched:
+            return np.moveaxis(value, 0, 1)
+        return np.broadcast_to(value[:, None], (len(value), self.size, *value.shape[1:])) if wanted else value
+
+    def apply(self, results: Results, frame: Frame, inputs: Sequence[Node], more: Sequence[Any], count: Any) -> Results:
+        """Run over all examples; `inputs` are those of the step, and `more` are carries besides its own."""
+        rows = [
+            self.by_row(value, batched, batched)
+            for value, batched in zip(self.arguments.sequences, self.flags.sequences, strict=True)
+        ]
+        rows += [
+            self.by_row(value, batched, place in self.states)
+            for place, (value, batched) in enumerate(zip(self.arguments.initials, self.flags.initials, strict=True))
+        ]
+        carries = [
+            spread(value, self.size) if place in self.carries and not batched else value
+            for place, (value, batched) in enumerate(zip(self.arguments.carries, self.flags.carries, strict=True))
+        ]
+        last = () if results.last is None else (results.last,)
+        body = close(inputs, [*results.states, *results.carries, *results.outputs, *last])
+        counted = () if count is None else (count,)
+        frame = frame._replace(carries=frame.carries + len(more))
+        return frame.results(SCAN(*rows, *carries, *more, *self.arguments.fixed, *counted, body=body, frame=frame))
+
+    def together(self) -> tuple[Any, ...]:
+        """Run where all examples make as many steps."""
+        computed = self.computed
+        results = Results(
+            [self.with_axis(pair) if place in self.states else pair[0] for place, pair in enumerate(computed.states)],
+            [self.with_axis(pair) if place in self.carries else pair[0] for place, pair in enumerate(computed.carries)],
+            [node for node, _ in computed.outputs],
+            computed.last and computed.last[0],
+        )
+        made = self.apply(results, self.frame, self.inputs, (), self.arguments.count)
+        stacked = [batched for _, batched in computed.outputs]
+        return (
+            *(_by_example(value, place in self.states) for place, value in enumerate(made.states)),
+            *(value if place in self.carries else Same(value) for place, value in enumerate(made.carries)),
+            *(_by_example(value, batched) for value, batched in zip(made.outputs, stacked, strict=True)),
+            *((Same(made.last),) if self.frame.until else ()),
+        )
+
+    def until_each(self) -> tuple[Any, ...]:
+        """Run until all examples are done; those that are keep their carries, and have rows of zeros from then on."""
+        self.states, shared = set(range(len(self.frame.lags))), self.drawn()
+        self.carries = set(range(self.frame.carries)) - shared
+        going, count = (input_node(ArrayType(np.dtype(kind), (self.size,))) for kind in (bool, np.int64))
+        active = traced(going, self.like)
+        computed = self.step(lambda value: only_where(active, value))
+        stop = traced(self.with_axis(computed.last), self.like)
+        still = np.logical_and(active, np.logical_not(stop))
+        kept = self.masked(active, computed, shared)
+        carries = [*kept.carries, still.__tracer_node__, (traced(count, self.like) + active).__tracer_node__]
+        last = np.logical_not(np.any(still)).__tracer_node__
+        parts = self.frame.parameters(self.inputs)
+        taps = [tap for own in parts.taps for tap in own]
+        inputs = [*parts.slices, *taps, *parts.carries, going, count, *parts.fixed]
+        starts = (
+            np.ones_like(self.like, bool, shape=(self.size,)),
+            np.zeros_like(self.like, np.int64, shape=(self.size,)),
+        )
+        made = self.apply(kept._replace(carries=carries, last=last), self.frame, inputs, starts, None)
+        return (
+            *(_by_example(value, True) for value in made.states),
+            *(Same(value) if place in shared else value for place, value in enumerate(made.carries[:-2])),
+            *(_by_example(value, True) for value in made.outputs),
+            made.carries[-1],
+        )
+
+    def drawn(self) -> set[int]:
+        """The carries that all examples share whatever step they are at: states of random generators."""
+        nodes = self.frame.results(self.body.outputs).carries
+        return {
+            place
+            for place, (_, batched) in enumerate(self.computed.carries)
+            if not batched and any(node.op.draws for node in toposort([nodes[place]]))
+        }
+
+    def masked(self, active: Any, computed: Results, shared: Collection[int]) -> Results:
+        """What a step computes for the examples that go on; carries of others stay, and their rows are zero."""
+        old = self.frame.parameters(self.inputs).carries
+
+        def chosen(pair: tuple[Node, bool], other: Any) -> Node:
+            value = traced(self.with_axis(pair), self.like)
+            mask = np.reshape(active, (self.size, *(1,) * (value.ndim - 1)))
+            found: Node = OPS["where"](mask, value, value.dtype.type(0) if other is None else other).__tracer_node__
+            return found
+
+        carries = [
+            pair[0] if place in shared else chosen(pair, traced(old[place], self.like))
+            for place, pair in enumerate(computed.carries)
+        ]
+        states, outputs = ([chosen(pair, None) for pair in group] for group in (computed.states, computed.outputs))
+        return Results(states, carries, outputs, None)
+
+
+def _by_example(value: Any, batched: bool) -> Any:
+    return np.moveaxis(value, 1, 0) if batched else Same(value)
+
+
+def _batched(
+    inputs: Sequence[Any], is_batched: Sequence[bool], size: int, transform: Transform, body: Graph, frame: Frame
+) -> Any:
+    run = Batched(inputs, is_batched, size, transform, body, frame)
+    if run.flags.count:
+        return NotImplemented
+    if not frame.until or not run.computed.last[1]:
+        return run.together()
+    return NotImplemented if frame.counted or frame.truncate >= 0 else run.until_each()
+
+
 SCAN: Op = declare(
     Op(
         "scan",
@@ -277,6 +453,7 @@ SCAN: Op = declare(
         _evaluate,
         vjp=_backward,
         jvp=_forward,
+        batch=_batched,
         higher_order=True,
         doc="Runs a body once a step, with states that it reads back, carries, and outputs that are stacked.",
     )

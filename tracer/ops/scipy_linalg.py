@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tracer.graph.matrix_rules import adjoint, as_floats, check_matrix, completed, turned
-from tracer.graph.op import OPS, Op, declare, stand_in
+from tracer.graph.op import OPS, Op, batched_as, declare, stand_in
 from tracer.graph.rules import lift, unsupported
 
 _CONDITIONS = {"gen": "gen", "general": "gen", "sym": "sym", "symmetric": "sym", "her": "her", "hermitian": "her"} | {
@@ -72,6 +72,7 @@ FRECHET: Op = declare(
             lambda g, y, a, e: FRECHET(turned(a), g),
         ),
         jvp=_frechet_jvp,
+        batch=batched_as("expm_frechet"),
         doc="Derivative of the matrix exponential at the first matrix in the direction of the second.",
     )
 )
@@ -83,6 +84,7 @@ EXPM: Op = declare(
         _expm_value,
         vjp=(lambda g, y, a: FRECHET(turned(a), g),),
         jvp=lambda tangents, y, a: FRECHET(a, tangents[0]),
+        batch=batched_as("expm"),
         doc="Matrix exponential.",
     )
 )
@@ -124,6 +126,7 @@ CHECK_FINITE: Op = declare(
         np.asarray_chkfinite,
         vjp=(lambda g, y, x: g,),
         jvp=lambda tangents, y, x: tangents[0],
+        batch=batched_as("check_finite"),
         doc="The array itself; an error if it holds infinities or NaN.",
     )
 )

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from tracer.graph.op import composite
-from tracer.graph.rules import lift, lift_arrays, static_int
+from tracer.graph.op import composite, method
+from tracer.graph.rules import lift, lift_arrays, static_int, unsupported
 from tracer.types import promote
 
 _AB: tuple[tuple[int, ...], ...] = ((5,), (3,))
@@ -248,3 +248,9 @@ def _resize(a: Any, new_shape: Any) -> Any:
     if flat.shape[0] == 0 or size == 0:
         return np.zeros_like(a, shape=shape)
     return np.reshape(np.take(flat, [place % flat.shape[0] for place in range(size)]), shape)
+
+
+@method("resize")
+def _resize_method(a: Any, *new_shape: Any, refcheck: bool = True) -> Any:
+    """An error: the size of a traced array cannot change in place."""
+    unsupported("ndarray.resize", "new_shape (in place)", "x = np.resize(x, shape) makes another array.")

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tracer.graph.op import OPS, Op, composite, declare, method, view
+from tracer.graph.batching import after_batch, spread_all, with_rank
+from tracer.graph.op import OPS, Op, batched_as, composite, declare, method, view
 from tracer.graph.rules import lift, sum_to_shape
 from tracer.types import ArrayType, Shape, broadcast_shapes, normalize_axis, promote
 
@@ -78,6 +79,7 @@ RESHAPE = view(
     _reshape_layout,
     lambda x, shape: np.reshape(x, shape),
     lambda g, y, x, shape: np.reshape(g, x.shape),
+    lambda inputs, is_batched, size, shape: np.reshape(inputs[0], (size, *_full_shape(inputs[0].shape[1:], shape))),
     doc="The same elements in row-major order under another shape.",
     examples=(
         (lambda x: np.reshape(x, (2, 6)), ((3, 4),)),
@@ -113,6 +115,7 @@ TRANSPOSE = view(
     lambda old, strides, offset, *, axes: (tuple(strides[axis] for axis in axes), offset),
     lambda x, axes: np.transpose(x, axes),
     lambda g, y, x, axes: np.transpose(g, sorted(range(len(axes)), key=axes.__getitem__)),
+    batched_as("transpose", lambda axes: {"axes": (0, *after_batch(axes))}),
     doc="The array with its axes in another order.",
     examples=(
         (lambda x: np.transpose(x), ((2, 3, 4),)),
@@ -174,6 +177,7 @@ BROADCAST_TO = view(
     _broadcast_layout,
     lambda x, shape: np.broadcast_to(x, shape),
     lambda g, y, x, shape: sum_to_shape(g, x.shape),
+    lambda inputs, is_batched, size, shape: np.broadcast_to(with_rank(inputs[0], len(shape)), (size, *shape)),
     doc="The array repeated along axes of size 1 and new leading axes.",
     examples=(
         (lambda x: np.broadcast_to(x, (2, 3, 4)), ((3, 1),)),
@@ -219,12 +223,13 @@ def _slice_layout(old: Sequence[int], strides: Sequence[int], offset: int, *, in
     return tuple(step * stride for (_, _, step), stride in zip(index, strides, strict=True)), moved
 
 
-SLICE = view(
+SLICE: Op = view(
     "slice",
     lambda old, index: tuple(size for _, size, _ in index),
     _slice_layout,
     lambda x, index: np.asarray(x)[_slices(index)],
     lambda g, y, x, index: UNSLICE(g, shape=x.shape, index=index),
+    lambda inputs, is_batched, size, index: SLICE(inputs[0], index=((0, size, 1), *index)),
     doc="Regularly spaced elements along every axis, given as (start, size, step) each.",
     examples=(
         (lambda x: x[1:], ((4, 5),)),
@@ -249,6 +254,9 @@ UNSLICE: Op = declare(
         _unslice_value,
         vjp=(lambda g, y, x, shape, index: SLICE(g, index=index),),
         jvp="linear",
+        batch=lambda inputs, is_batched, size, shape, index: UNSLICE(
+            inputs[0], shape=(size, *shape), index=((0, size, 1), *index)
+        ),
         regions=lambda types, shape, index: (0, [(0, index, False)]),
         doc="Zeros with the array written at an index of slices: the transpose of slice.",
     )
@@ -264,6 +272,13 @@ def _written(base: Any, value: Any, index: Index, add: bool) -> Any:
     return out
 
 
+def _batch_written(name: str) -> Any:
+    def rule(inputs: Sequence[Any], is_batched: Sequence[bool], size: int, index: Index) -> Any:
+        return OPS[name](*spread_all(inputs, is_batched, size), index=((0, size, 1), *index))
+
+    return rule
+
+
 SLICE_SET: Op = declare(
     Op(
         "slice_set",
@@ -275,6 +290,7 @@ SLICE_SET: Op = declare(
             lambda g, y, base, value, index: SLICE(g, index=index),
         ),
         jvp="linear",
+        batch=_batch_written("slice_set"),
         regions=lambda types, index: (("input", 0), [(1, index, False)]),
         doc="The first array with the second written at an index of slices.",
     )
@@ -287,6 +303,7 @@ SLICE_ADD = declare(
         lambda base, value, index: _written(base, value, index, add=True),
         vjp=(lambda g, y, base, value, index: g, lambda g, y, base, value, index: SLICE(g, index=index)),
         jvp="linear",
+        batch=_batch_written("slice_add"),
         regions=lambda types, index: (("input", 0), [(1, index, True)]),
         doc="The first array with the second added at an index of slices.",
     )
@@ -338,6 +355,7 @@ CONCATENATE = declare(
         lambda *arrays, axis: np.concatenate(arrays, axis),
         vjp=_concatenate_vjp,
         jvp="linear",
+        batch=batched_as("concatenate", lambda axis: {"axis": axis + 1}),
         dtypes=lambda operands: (promote(operands),) * (len(operands) + 1),
         regions=lambda types, axis: (
             None,

@@ -1,16 +1,25 @@
-"""Partitions, order statistics, counting, and the places of elements, beyond sort and argsort."""
+"""Partitions, counting, and the places of elements, beyond sort and argsort."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from tracer.graph.op import OPS, Op, composite, declare, method
-from tracer.graph.rules import given, is_traced, known, lift, static_int, static_ints, unsupported
-from tracer.types import ArrayType, Shape, TupleType, broadcast_shapes, normalize_axes, normalize_axis
+from tracer.graph.batching import aligned
+from tracer.graph.op import OPS, Op, batched_as, composite, declare, method
+from tracer.graph.rules import (
+    given,
+    is_traced,
+    lift,
+    literal,
+    run_time_size,
+    static_int,
+    static_ints,
+    unsupported,
+)
+from tracer.types import ArrayType, Shape, TupleType, broadcast_shapes, normalize_axis
 
 _INT64 = np.dtype(np.int64)
 _X: tuple[tuple[int, ...], ...] = ((3, 5),)
@@ -40,6 +49,7 @@ PARTITION = declare(
         lambda x, kth, axis: np.partition(x, kth, axis),
         vjp=(_partition_vjp,),
         jvp=_partition_jvp,
+        batch=batched_as("partition", lambda kth, axis: {"kth": kth, "axis": axis + 1}),
         doc="The elements in an order in which some are where sorting puts them, smaller ones before.",
     )
 )
@@ -50,6 +60,7 @@ ARGPARTITION = declare(
         lambda types, kth, axis: ArrayType(_INT64, types[0].shape),
         lambda x, kth, axis: np.argpartition(x, kth, axis),
         zero_derivative=True,
+        batch=batched_as("argpartition", lambda kth, axis: {"kth": kth, "axis": axis + 1}),
         doc="The positions that partition puts in order.",
     )
 )
@@ -82,107 +93,6 @@ def _partitioned(op: Op, function: Any) -> None:
 _partitioned(PARTITION, np.partition)
 _partitioned(ARGPARTITION, np.argpartition)
 
-# --- order statistics --------------------------------------------------------------------------------------------
-
-
-def _last(a: Any, axis: Any) -> tuple[Any, tuple[int, ...]]:
-    """An array with the axes to reduce flattened into its last one, and its shape with those axes kept as 1."""
-    axes = normalize_axes(axis, a.ndim)
-    rest = tuple(place for place in range(a.ndim) if place not in axes)
-    moved = np.transpose(a, (*rest, *axes))
-    kept = tuple(1 if place in axes else size for place, size in enumerate(a.shape))
-    size = math.prod(a.shape[place] for place in axes)
-    return np.reshape(moved, (*(a.shape[place] for place in rest), size)), kept
-
-
-def _or_nan(result: Any, in_order: Any) -> Any:
-    if in_order.dtype.kind != "f" or not in_order.shape[-1]:
-        return result
-    undefined = np.isnan(in_order[..., -1])
-    return np.where(undefined, np.nan, result)
-
-
-@composite(
-    np.median,
-    examples=(
-        (lambda x: np.median(x), _X),
-        (lambda x: np.median(x, axis=1), ((2, 4),)),
-        (lambda x: np.median(x, axis=(0, 2), keepdims=True), ((2, 3, 4),)),
-    ),
-)
-def _median(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: bool = False) -> Any:
-    """The element in the middle, or the mean of the two in the middle."""
-    (a,) = lift(a)
-    flat, kept = _last(a, axis)
-    in_order = np.sort(flat, axis=-1)
-    size = flat.shape[-1]
-    result = _or_nan(np.mean(in_order[..., (size - 1) // 2 : size // 2 + 1], axis=-1), in_order)
-    return np.reshape(result, kept) if keepdims else result
-
-
-def _between(first: Any, second: Any, part: Any) -> Any:
-    gap = second - first
-    return np.where(part >= 0.5, second - gap * (1 - part), first + gap * part)
-
-
-def _quantile_of(a: Any, q: Any, axis: Any, method_name: Any, keepdims: bool) -> Any:
-    if method_name != "linear":
-        unsupported("np.quantile", f"method={method_name!r}", "use method='linear', or sort and pick.")
-    if a.dtype.kind in "bc":
-        raise TypeError("a must be an array of real numbers")
-    a = a if a.dtype.kind == "f" else a.astype(np.float64)
-    flat, kept = _last(a, axis)
-    in_order = np.sort(flat, axis=-1)
-    place = q * (flat.shape[-1] - 1)
-    below = np.floor(place)
-    first = np.clip(below.astype(np.int64), 0, flat.shape[-1] - 1)
-    second = np.minimum(first + 1, flat.shape[-1] - 1)
-    part = place - below
-    depth = np.ndim(q)
-    moved = np.moveaxis(in_order, -1, 0)
-    spread = np.reshape(part, np.shape(part) + (1,) * (moved.ndim - 1))
-    result = _between(np.take(moved, first, axis=0), np.take(moved, second, axis=0), spread)
-    result = _or_nan(result, in_order)
-    return np.reshape(result, (*result.shape[:depth], *kept)) if keepdims else result
-
-
-def _declare_quantile(function: Any, scale: int) -> None:
-    @composite(
-        function,
-        examples=(
-            (lambda x: function(x, 0.3 * scale), _X),
-            (lambda x: function(x, [0.25 * scale, 0.9 * scale], axis=1), _X),
-            (lambda x: function(x, 0.5 * scale, axis=(0, 2), keepdims=True), ((2, 3, 4),)),
-        ),
-    )
-    def apply(
-        a: Any,
-        q: Any,
-        axis: Any = None,
-        out: Any = None,
-        overwrite_input: bool = False,
-        method: str = "linear",
-        keepdims: bool = False,
-        *,
-        weights: Any = None,
-        interpolation: Any = None,
-    ) -> Any:
-        """The value below which a share of the elements lies, by linear interpolation."""
-        if weights is not None:
-            unsupported(f"np.{function.__name__}", "weights", "repeat the elements.")
-        (a,) = lift(a)
-        if not is_traced(q):
-            q = np.asarray(q, a.dtype if isinstance(q, int | float) and a.dtype.kind == "f" else np.float64)
-            if not np.all((q >= 0) & (q <= scale)):
-                name = "Percentiles" if scale == 100 else "Quantiles"
-                raise ValueError(f"{name} must be in the range [0, {scale}]")
-        a, q = lift(a, q)
-        return _quantile_of(a, q / scale if scale != 1 else q, axis, method, keepdims)
-
-
-_declare_quantile(np.quantile, 1)
-_declare_quantile(np.percentile, 100)
-
 # --- counting and finding ----------------------------------------------------------------------------------------
 
 
@@ -196,18 +106,25 @@ _declare_quantile(np.percentile, 100)
 def _bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
     """How often each number occurs, or the sum of the weights at its places.
 
-    The numbers of a traced array must be less than `minlength`; a larger one is an IndexError.
+    How many places a traced array needs is found at the call at hand, unless its numbers are less than `minlength`.
     """
     minlength = static_int(minlength, "minlength")
-    numbers = known(x)
-    if numbers is None and minlength == 0:
-        unsupported("np.bincount", "x (traced) without minlength", "give minlength=, more than the largest number.")
+    numbers = None if is_traced(x) else np.asarray(x)
+    if numbers is not None:
+        x = literal(numbers, weights)  # looked at, so a constant: the trace is guarded by its contents
     x, weights = lift(x, 1 if weights is None else weights)
     if x.ndim != 1:
         raise ValueError("object too deep for desired array" if x.ndim else "object of too small depth")
     for item, kinds in ((x, "biu"), (weights, "biuf")):
         if hasattr(item, "dtype") and item.dtype.kind not in kinds:
             raise TypeError(f"Cannot cast array data from {item.dtype!r} according to the rule 'safe'")
+    if numbers is None and minlength == 0 and x.size:
+        largest = run_time_size(
+            np.where(np.any(x < 0), -1, np.max(x.astype(np.int64))), "the largest number of np.bincount"
+        )
+        if largest < 0:
+            raise ValueError("'list' argument must have no negative elements")
+        minlength = largest + 1
     if numbers is not None and numbers.size:
         if numbers.min() < 0:
             raise ValueError("'list' argument must have no negative elements")
@@ -233,19 +150,22 @@ def _bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
 )
 def _digitize(x: Any, bins: Any, right: bool = False) -> Any:
     """The number of the bin to which each element belongs."""
-    real = known(bins)
-    x, bins = lift(x, bins)
+    real = None if is_traced(bins) else np.asarray(bins)
+    x = x if real is not None else lift(x, bins)[0]
     if x.dtype.kind == "c":
         raise TypeError("x may not be complex")
     side: Any = "left" if right else "right"
-    rising = np.searchsorted(bins, x, side=side)
-    falling = bins.shape[0] - np.searchsorted(np.flip(bins), x, side=side)
     if real is None:
-        return np.where(bins[0] <= bins[-1], rising, falling)
+        rising = bins[0] <= bins[-1]
+        place = np.searchsorted(np.where(rising, bins, np.flip(bins)), x, side=side)
+        return np.where(rising, place, bins.shape[0] - place)
     steps = np.diff(real)
     if not (np.all(steps >= 0) or np.all(steps <= 0)):
         raise ValueError("bins must be monotonically increasing or decreasing")
-    return rising if np.all(steps >= 0) else falling
+    # Their order was looked at, so they are constants, and the trace is guarded by their contents.
+    if np.all(steps >= 0):
+        return np.searchsorted(lift(literal(real, x), x)[0], x, side=side)
+    return real.size - np.searchsorted(lift(literal(real[::-1].copy(), x), x)[0], x, side=side)
 
 
 @composite(
@@ -275,23 +195,25 @@ def _unravel_infer(types: Sequence[ArrayType], shape: Shape, order: str) -> Tupl
     return TupleType((ArrayType(_INT64, types[0].shape),) * len(shape))
 
 
-UNRAVEL = declare(
+UNRAVEL: Op = declare(
     Op(
         "unravel_index",
         "call",
         _unravel_infer,
         lambda places, shape, order: tuple(np.array(item) for item in np.unravel_index(places, shape, order)),
         zero_derivative=True,
+        batch=batched_as("unravel_index"),
         doc="The indices along each axis of places in a flattened array.",
     )
 )
-RAVEL = declare(
+RAVEL: Op = declare(
     Op(
         "ravel_multi_index",
         "call",
         lambda types, shape, mode, order: ArrayType(_INT64, broadcast_shapes(*(item.shape for item in types))),
         lambda *indices, shape, mode, order: np.asarray(np.ravel_multi_index(indices, shape, mode, order)),
         zero_derivative=True,
+        batch=lambda inputs, is_batched, size, **params: RAVEL(*aligned(inputs, is_batched), **params),
         doc="The places in a flattened array of indices along each axis.",
     )
 )

@@ -7,80 +7,25 @@ https://dlmf.nist.gov, chapters 5 to 10 and 25.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
-from tracer import errors
-from tracer.graph.op import UFUNC_NAMES, Example, Op, composite, elementwise, stand_in
+from tracer.graph.op import UFUNC_NAMES, Op, composite, elementwise, stand_in
 from tracer.graph.rules import is_traced, lift
+from tracer.graph.scipy_ufuncs import WIDE as _WIDE
+from tracer.graph.scipy_ufuncs import X as _X
+from tracer.graph.scipy_ufuncs import call_special as _call
+from tracer.graph.scipy_ufuncs import declare_of_order as _of_order
+from tracer.graph.scipy_ufuncs import declare_special as _special
+from tracer.graph.scipy_ufuncs import scipy_special as _scipy
+from tracer.graph.scipy_ufuncs import without_rule as _without_rule
 from tracer.types import resolve_ufunc
 
 _ROOT_PI = math.sqrt(math.pi)
 _ROOT_2PI = math.sqrt(2 * math.pi)
 _POSITIVE = (0.2, 3.0)
 _INSIDE = (0.1, 0.9)
-_WIDE = (-2.0, 2.0)
-_X: tuple[tuple[int, ...], ...] = ((3, 4),)
-
-
-def _scipy() -> Any:
-    import scipy.special
-
-    return scipy.special
-
-
-def _by_arity(name: str, arity: int) -> Callable[..., Any]:
-    """A call of SciPy's function, with as many parameters as it has arguments."""
-    calls: dict[int, Callable[..., Any]] = {
-        1: lambda x: getattr(_scipy(), name)(x),
-        2: lambda a, b: getattr(_scipy(), name)(a, b),
-        3: lambda a, b, c: getattr(_scipy(), name)(a, b, c),
-    }
-    return calls[arity]
-
-
-def _special(name: str, doc: str, *deriv: Any, domain: Any = _WIDE, **fields: Any) -> Op:
-    """Declare one of SciPy's ufuncs; `domain` is an interval for all arguments or one for each of several."""
-    domains = domain if isinstance(domain[0], tuple) else (domain,) * len(deriv)
-    op = elementwise(
-        name,
-        _by_arity(name, len(deriv)),
-        dtypes=lambda operands: resolve_ufunc(getattr(_scipy(), name), operands),
-        deriv=deriv,
-        domain=domains,
-        doc=doc,
-        **fields,
-    )
-    UFUNC_NAMES[name] = op
-    return op
-
-
-def _call(name: str, *args: Any) -> Any:
-    return UFUNC_NAMES[name](*args)
-
-
-def _without_rule(name: str, position: int) -> Callable[..., NoReturn]:
-    """The derivative with respect to an order, of which SciPy has no function."""
-
-    def rule(*_: Any) -> NoReturn:
-        hint = "pass it as a number or an integer array, or compute it outside the differentiated function."
-        raise errors.NotDifferentiableError(
-            errors.message(errors.NOT_DIFFERENTIABLE, op=name, position=position, hint=hint)
-        )
-
-    return rule
-
-
-def _examples(name: str, *orders: Any, low: float = 0.3) -> tuple[Example, ...]:
-    """Calls with fixed first arguments, for functions that have no derivative with respect to them."""
-
-    def example(order: Any) -> Callable[..., Any]:
-        first = order if isinstance(order, tuple) else (order,)
-        return lambda x: getattr(_scipy(), name)(*first, np.real(x) ** 2 / 8 + low)
-
-    return tuple((example(order), _X) for order in orders)
 
 
 # --- gamma and beta functions ------------------------------------------------------------------------------------
@@ -169,12 +114,6 @@ def _gamma_density(a: Any, x: Any) -> Any:
 
 def _beta_density(a: Any, b: Any, x: Any) -> Any:
     return np.exp(_call("xlogy", a - 1, x) + _call("xlog1py", b - 1, -x) - _call("betaln", a, b))
-
-
-def _of_order(name: str, doc: str, rule: Any, *orders: Any, low: float = 0.3, fixed: int = 1) -> None:
-    """Declare a function with a derivative with respect to its last argument only."""
-    undefined = (_without_rule(name, position) for position in range(fixed))
-    _special(name, doc, *undefined, rule, examples=_examples(name, *orders, low=low))
 
 
 _of_order("gammainc", "The regularised lower incomplete gamma function.", lambda y, a, x: _gamma_density(a, x), 1.7)

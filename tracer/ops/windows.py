@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from tracer.graph.op import OPS, Op, composite, declare, view
-from tracer.graph.rules import static_ints, unsupported
-from tracer.types import Shape, normalize_axis
+from tracer.graph.op import OPS, Op, batched_as, composite, declare, stand_in, view
+from tracer.graph.rules import literal, static_ints, unsupported
+from tracer.types import Shape, contiguous_strides, normalize_axis
 
 _FEW = 16
 """Elements of a window that are combined slice by slice; reducing so few along an axis would take longer."""
@@ -81,6 +81,7 @@ WINDOWS: Op = view(
     _layout,
     _windows_value,
     _windows_vjp,
+    lambda inputs, is_batched, count, axis, **params: np.moveaxis(WINDOWS(inputs[0], axis=axis + 1, **params), 0, 1),
     doc="Windows of one size over an axis, every `step` elements; first come their own elements, every `dilation`.",
 )
 
@@ -111,6 +112,59 @@ def _sliding_window_view(
             raise ValueError("window shape cannot be larger than input array shape")
         x = np.moveaxis(WINDOWS(x, axis=place, size=size, step=1, dilation=1), 0, -1)
     return x
+
+
+# --- any strides -------------------------------------------------------------------------------------------------
+
+
+def _reached(shape: Sequence[int], steps: Sequence[int]) -> np.ndarray[Any, Any]:
+    """The places in the flattened array of the elements of a view."""
+    places = np.zeros((), np.int64)
+    for size, step in zip(shape, steps, strict=True):
+        places = places[..., None] + np.arange(size) * step
+    return places
+
+
+def _strided_vjp(g: Any, y: Any, x: Any, shape: Sequence[int], steps: Sequence[int]) -> Any:
+    places = literal(_reached(shape, steps).ravel(), g)
+    flat = OPS["scatter_add"](np.zeros_like(x, shape=(math.prod(x.shape),)), np.ravel(g), places)
+    return np.reshape(flat, x.shape)
+
+
+STRIDED: Op = view(
+    "as_strided",
+    lambda old, shape, steps: shape,
+    lambda old, strides, offset, *, shape, steps: (
+        (steps, offset) if tuple(strides) == contiguous_strides(tuple(old)) else None
+    ),
+    lambda x, shape, steps: np.ascontiguousarray(x).ravel()[_reached(shape, steps)],
+    _strided_vjp,
+    lambda inputs, is_batched, size, shape, steps: STRIDED(
+        inputs[0], shape=(size, *shape), steps=(math.prod(inputs[0].shape[1:]), *steps)
+    ),
+    doc="The memory of an array in row-major order, as an array of another shape with these strides.",
+)
+
+
+@stand_in("numpy.lib.stride_tricks.as_strided")
+def _as_strided(
+    x: Any, shape: Any = None, strides: Any = None, subok: bool = False, writeable: bool = True, **_: Any
+) -> Any:
+    """A view with any shape and strides, in bytes, that cannot be written to."""
+    name = "np.lib.stride_tricks.as_strided"
+    if not x.flags.c_contiguous:
+        unsupported(name, "x (not contiguous)", "give it x.copy().")
+    sizes = x.shape if shape is None else static_ints(shape)
+    given = x.strides if strides is None else static_ints(strides)
+    if len(given) != len(sizes):
+        raise ValueError("mismatch in length of strides and shape")
+    if any(step % x.itemsize for step in given):
+        unsupported(name, "strides (between elements)", "give multiples of x.itemsize.")
+    steps = tuple(step // x.itemsize for step in given)
+    ends = [(size - 1) * step for size, step in zip(sizes, steps, strict=True)]
+    if 0 not in sizes and (sum(min(end, 0) for end in ends) < 0 or sum(max(end, 0) for end in ends) >= x.size):
+        unsupported(name, "shape (beyond the array)", "stay within the memory of x.")
+    return STRIDED(x, shape=sizes, steps=steps)
 
 
 # --- pooling -----------------------------------------------------------------------------------------------------
@@ -209,6 +263,7 @@ _POOLED = declare(
         lambda value, x, **_: value,
         vjp=(None, _pool_vjp),
         jvp=_pool_jvp,
+        batch=batched_as("pooled"),
         layout=lambda shape, strides, offset, **_: (strides, offset),
         doc="Its first input, which is the largest or the sum of the elements of each window of the second.",
     )

@@ -26,8 +26,16 @@ class Index:
     def __init__(self, rules: tuple[AnyRule, ...]) -> None:
         self.rules = rules
         self._found: dict[Any, tuple[AnyRule, ...]] = {}
+        self._starts: dict[Op, bool] = {}
         terms = [item for rule in rules if isinstance(rule, Rule) for item in rule.term.inputs]
         self._numbers = frozenset(item for item in terms if not isinstance(item, Term))
+
+    def starts_at(self, operation: Op) -> bool:
+        """Whether there are rules for nodes of an op at all."""
+        found = self._starts.get(operation)
+        if found is None:
+            found = self._starts[operation] = any(rule.starts_at(operation) for rule in self.rules)
+        return found
 
     def rules_for(self, node: Node, frozen: Frozen) -> tuple[AnyRule, ...]:
         """The rules whose outermost two levels fit this node, in the order of the list."""
@@ -66,11 +74,16 @@ def rewrite(graph: Graph, rules: Sequence[AnyRule], frozen: Frozen = frozenset()
     Inputs are rewritten before their users, so one walk reaches the fixed point. Nodes in `frozen` are leaves: they
     are neither replaced nor looked into. If rules run in circles, rewriting stops; with `strict` it raises GraphError.
     """
-    order = toposort(graph.outputs, frozen)
+    order = toposort(graph.outputs, frozen) if frozen else graph.nodes()
     walk = _Walk(index_of(tuple(rules)), frozen, 1000 + _LIMIT * len(order), strict)
+    final, starts_at = walk.final, walk.index.starts_at
     for node in order:
-        walk.settle(node)
-    return Graph(graph.inputs, tuple([walk.final[node] for node in graph.outputs]))
+        if not starts_at(node.op) and (node in frozen or all([final[item] is item for item in node.inputs])):
+            final[node] = node
+        else:
+            walk.settle(node)
+    outputs = tuple([final[node] for node in graph.outputs])
+    return graph if outputs == graph.outputs else Graph(graph.inputs, outputs)
 
 
 class _Walk:

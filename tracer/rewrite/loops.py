@@ -10,9 +10,13 @@ from tracer.graph.graph import Graph, rebuild, substitute, toposort
 from tracer.graph.looping import zero_node
 from tracer.graph.node import ITEM, Node, blame, item_nodes, make_node
 from tracer.graph.op import OPS
+from tracer.ops.checkpointing import RECOMPUTE
 from tracer.ops.control import COND
 from tracer.ops.scan import SCAN
+from tracer.ops.while_loop import WHILE
+from tracer.rewrite import sweeps
 from tracer.rewrite.draft import Carry, Draft, Output, Part, Slot, State
+from tracer.rewrite.sweeps import is_known
 
 _ROUNDS = 20
 
@@ -88,7 +92,8 @@ def map_bodies(graph: Graph, optimise: Callable[[Graph], Graph], frozen: Iterabl
 
 
 def merge(graph: Graph) -> Graph:
-    """Make one of scans that differ only in what they store: a derivative asks the scan it came from for more."""
+    """Make one of loops that differ only in what they store: a derivative asks the loop it came from for more."""
+    graph = sweeps.merged(graph)
     for _ in range(_ROUNDS):
         alike: dict[Any, list[Node]] = {}
         for node in graph.nodes():
@@ -144,6 +149,10 @@ def prune(graph: Graph) -> Graph:
 def _pruned(node: Node, use: Use) -> list[Node | None] | None:
     if node.op is COND:
         return _pruned_branches(node, use)
+    if node.op is RECOMPUTE:
+        return _pruned_body(node, use)
+    if node.op is WHILE:
+        return sweeps.pruned(node, use)
     if node.op is not SCAN:
         return None
     draft = Draft(node)
@@ -172,7 +181,7 @@ def _pruned_branches(node: Node, use: Use) -> list[Node | None] | None:
     replacements: dict[Node, Node] = {}
     first: dict[Node, Node] = {}
     for slot, outer in zip(then.inputs, operands, strict=True):
-        known = outer if _is_known(outer) else first.setdefault(outer, slot)
+        known = outer if is_known(outer) else first.setdefault(outer, slot)
         if known is not slot:
             replacements[slot] = known
     chosen = [[branch.outputs[place] for place in sorted(use)] for branch in (then, otherwise)]
@@ -183,6 +192,20 @@ def _pruned_branches(node: Node, use: Use) -> list[Node | None] | None:
     with blame(node.line):
         inputs = (predicate, *(outer for _, outer in kept))
         new = make_node(COND, inputs, {"then": bodies[0], "otherwise": bodies[1]})
+        found = dict(zip(sorted(use), item_nodes(new), strict=True))
+    return None if new is node else [found.get(place) for place in range(len(node.types))]
+
+
+def _pruned_body(node: Node, use: Use) -> list[Node | None] | None:
+    """Drop outputs and inputs that nobody needs, and hand the body what is known."""
+    body = node.params["body"]
+    known = {slot: outer for slot, outer in zip(body.inputs, node.inputs, strict=True) if is_known(outer)}
+    outputs = substitute([body.outputs[place] for place in sorted(use)], known)
+    read = set(toposort(outputs))
+    kept = [pair for pair in zip(body.inputs, node.inputs, strict=True) if pair[0] in read]
+    with blame(node.line):
+        params = {"body": close([slot for slot, _ in kept], outputs)}
+        new = make_node(RECOMPUTE, tuple(outer for _, outer in kept), params)
         found = dict(zip(sorted(use), item_nodes(new), strict=True))
     return None if new is node else [found.get(place) for place in range(len(node.types))]
 
@@ -246,7 +269,7 @@ def _settle_inputs(draft: Draft) -> None:
     for slots in (draft.sequences, draft.fixed):
         first: dict[Node, Node] = {}
         for slot in list(slots):
-            value = slot.outer if slots is draft.fixed and _is_known(slot.outer) else None
+            value = slot.outer if slots is draft.fixed and is_known(slot.outer) else None
             if value is not None or slot.outer in first:
                 replacements[slot.node] = first[slot.outer] if value is None else value
                 slots.remove(slot)
@@ -264,13 +287,6 @@ def _settle_inputs(draft: Draft) -> None:
     for state in draft.states:
         kept = [(lag, tap) for lag, tap in zip(state.lags, state.taps, strict=True) if tap in read]
         state.lags, state.taps = [lag for lag, _ in kept], [tap for _, tap in kept]
-
-
-def _is_known(node: Node) -> bool:
-    """Whether a value is a constant, perhaps behind views."""
-    while node.op.family == "view":
-        node = node.inputs[0]
-    return node.is_constant
 
 
 def _row_of_broadcast(stacked: Node) -> Node | None:

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tracer.graph.graph import Graph, depends_on, substitute, toposort
-from tracer.graph.node import INPUT, Node, blame, constant, make_node
+from tracer.graph.node import Node, blame, constant, make_node
 from tracer.graph.op import OPS
 from tracer.ops.scan import SCAN
+from tracer.ops.while_loop import WHILE
+from tracer.rewrite import sweeps
 from tracer.rewrite.draft import Carry, Draft, Output
 from tracer.rewrite.loops import Use, each_loop
 from tracer.rewrite.stacking import Stacked, apply_stacked, can_stack, reshaped, transposed
@@ -26,6 +28,8 @@ def move_out(graph: Graph) -> Graph:
 
 
 def _moved(node: Node, use: Use) -> list[Node | None] | None:
+    if node.op is WHILE:
+        return sweeps.hoisted(node)
     if node.op is not SCAN or not node.params["frame"].steps:
         return None
     draft = Draft(node)
@@ -59,17 +63,7 @@ def _varying(draft: Draft) -> set[Node]:
 
 def hoist_constants(draft: Draft) -> None:
     """Compute what is the same at every step before the loop."""
-    varying = _varying(draft)
-    order = toposort(draft.results())
-    works = set()
-    for node in order:
-        if node not in varying and node.op is not INPUT and not node.is_constant:
-            if node.op.family != "view" and any(item.op is INPUT or item in works for item in node.inputs):
-                works.add(node)
-            elif any(item in works for item in node.inputs):
-                works.add(node)
-    used = {item for node in order if node in varying for item in node.inputs}.union(draft.results())
-    chosen = [node for node in order if node in works and node in used]
+    chosen = sweeps.invariant_work(draft.results(), _varying(draft))
     if chosen:
         draft.rewrite({node: draft.add_fixed(_outside(draft, node)) for node in chosen})
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
 from tracer.errors import GraphError
 from tracer.graph import graph as graphs
 from tracer.graph.body import inline
 from tracer.graph.graph import Graph, rebuild
 from tracer.graph.node import ITEM, Node
+from tracer.graph.op import Op
 from tracer.ops.checkpointing import CHECKPOINT
 from tracer.ops.gradient_control import IDENTITIES, RULED
 from tracer.rewrite.algebra import ALGEBRA
@@ -19,6 +21,7 @@ from tracer.rewrite.loops import has_bodies, map_bodies, merge, prune
 from tracer.rewrite.motion import move_out
 from tracer.rewrite.rule import Frozen
 from tracer.rewrite.stabilise import STABILISE
+from tracer.rewrite.stencils import gather_windows
 
 Pass = Callable[[Graph], Graph]
 
@@ -26,9 +29,20 @@ STABLE = (*STABILISE, *CANONICAL)
 CHEAP = (*CANONICAL, *ALGEBRA)
 
 
+_ARITHMETIC = frozenset("add subtract multiply divide negative reciprocal square sum max prod".split())
+
+
+@cache
+def _seeds() -> frozenset[Op]:
+    """Ops without any of which no formula is unstable: most graphs that a loop unrolled have none of them."""
+    found = (item for rule in STABILISE for item in rule.ops)
+    return frozenset(item for item in found if item.family == "elementwise" and item.name not in _ARITHMETIC)
+
+
 def stabilise(graph: Graph, frozen: Frozen = frozenset()) -> Graph:
     """Replace formulas that overflow or cancel; nodes in `frozen` keep their identity and stay in the graph."""
-    graph = rewrite(graph, STABLE, frozen)
+    seeds = _seeds()
+    graph = rewrite(graph, STABLE if any(node.op in seeds for node in graph.nodes()) else CANONICAL, frozen)
     return map_bodies(graph, stabilise, frozen) if has_bodies(graph) else graph
 
 
@@ -38,19 +52,25 @@ def simplify(graph: Graph) -> Graph:
 
 
 def forget_derivatives(graph: Graph) -> Graph:
-    """Drop what only derivatives heed: they have been taken, or never will be."""
-    return Graph(graph.inputs, rebuild(graph.outputs, _value_alone))
+    """Drop what only derivatives heed: they have been taken, or never will be.
 
+    What a derivative computes again stays apart (RECOMPUTE): shared with what it repeats, that would have to be kept.
+    """
+    inlined: dict[Node, tuple[Node, ...]] = {}
 
-def _value_alone(node: Node, inputs: tuple[Node, ...]) -> Node | None:
-    if node.op in IDENTITIES:
-        return inputs[0]
-    if node.op is ITEM and inputs[0].op is RULED:
-        return inputs[0].inputs[node.params["index"]]
-    if node.op is ITEM and inputs[0].op is CHECKPOINT:
-        body = forget_derivatives(inputs[0].params["body"])
-        return inline(body, inputs[0].inputs)[node.params["index"]]
-    return None
+    def value_alone(node: Node, inputs: tuple[Node, ...]) -> Node | None:
+        if node.op in IDENTITIES:
+            return inputs[0]
+        if node.op is not ITEM or inputs[0].op not in (RULED, CHECKPOINT):
+            return None
+        maker = inputs[0]
+        if maker.op is RULED:
+            return maker.inputs[node.params["index"]]
+        if maker not in inlined:
+            inlined[maker] = inline(forget_derivatives(maker.params["body"]), maker.inputs)
+        return inlined[maker][node.params["index"]]
+
+    return Graph(graph.inputs, rebuild(graph.outputs, value_alone))
 
 
 def merge_loops(graph: Graph) -> Graph:
@@ -73,6 +93,7 @@ PASSES: list[tuple[str, Pass]] = [
     ("simplify", simplify),
     ("optimise loops", optimise_loops),
     ("lazy branches", lazy_branches),
+    ("gather windows", gather_windows),
 ]
 """What `optimise` runs, top to bottom: common subexpressions are shared and dead code is gone by construction."""
 

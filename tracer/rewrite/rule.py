@@ -13,7 +13,7 @@ Literals
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -207,6 +207,13 @@ def _could_be(term: Any, kind: Any) -> bool:
     return isinstance(kind, Scalar) and kind.number is not None and bool(kind.number == term)
 
 
+def _ops(term: Any) -> Iterator[Op]:
+    if isinstance(term, Apply):
+        yield term.op
+        for item in term.inputs:
+            yield from _ops(item)
+
+
 # --- rules -------------------------------------------------------------------------------------------------------
 
 
@@ -248,6 +255,11 @@ class Rule:
             raise TypeError(f"the pattern of rule {self.name!r} is not an op")
         return term
 
+    @property
+    def ops(self) -> frozenset[Op]:
+        """The ops of the pattern."""
+        return frozenset(_ops(self.term))
+
     @cached_property
     def _build_names(self) -> tuple[str, ...]:
         return _names(self.build)
@@ -272,6 +284,10 @@ class Rule:
         with blame(node.line):
             built = self.build(*(wrap(value) if isinstance(value, Node) else value for value in values))
             return None if built is None else fit(unwrap(built), node.type)
+
+    def starts_at(self, operation: Op) -> bool:
+        """Whether the rule can apply to nodes of this op."""
+        return self.term.op is operation
 
     def fits(self, operation: Op, kinds: tuple[Any, ...], twice: bool) -> bool:
         """Whether the rule can apply to a node of this op with inputs of these kinds, or twice the same input."""
@@ -306,6 +322,10 @@ class NodeRule:
         with blame(node.line):
             built = self.build(node, frozen)
             return None if built is None else fit(built, node.type)
+
+    def starts_at(self, operation: Op) -> bool:
+        """Whether the rule can apply to nodes of this op."""
+        return operation.family in self.families
 
     def fits(self, operation: Op, kinds: tuple[Any, ...], twice: bool) -> bool:
         """Whether the rule can apply to a node of this op with inputs of these kinds."""

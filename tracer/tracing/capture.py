@@ -1,15 +1,13 @@
-"""What a traced function closes over: guards that notice when it changes, and a watch on random generators."""
+"""What a traced function closes over: guards that notice when it changes, and the random generators among it."""
 
 from __future__ import annotations
 
 import logging
 import sys
-import threading
 import types
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from functools import cached_property, partial, wraps
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -59,6 +57,11 @@ class Guard(NamedTuple):
             return len(now) == len(self.expected) and all(map(_is_same, now, self.expected))
         return _is_same(now, self.expected) if self.kind.endswith("=") else now is self.expected
 
+    @property
+    def watched(self) -> np.ndarray[Any, Any] | None:
+        """The array whose contents are guarded, if it is one."""
+        return self.holder.array if isinstance(self.holder, _Contents) else None
+
     def now(self) -> Any:
         """What the place has now; `_MISSING` if it is gone."""
         try:
@@ -74,7 +77,10 @@ class Guard(NamedTuple):
             case "dict":
                 self.holder[self.name] = self.expected
             case "attr":
-                setattr(self.holder, self.name, self.expected)
+                try:
+                    setattr(self.holder, self.name, self.expected)
+                except AttributeError:  # of a frozen dataclass
+                    object.__setattr__(self.holder, self.name, self.expected)
 
 
 def _is_same(now: Any, expected: Any) -> bool:
@@ -127,6 +133,11 @@ class Surroundings:
             for value, label in roots:
                 self._look_inside(value, label)
 
+    @property
+    def names(self) -> Set[str]:
+        """The names that the function and its helpers use, attributes and strings included."""
+        return self._names
+
     def held_guards(self, active: trace.Trace) -> list[Guard]:
         """The guards that still hold; what the function itself changed while it ran is not one.
 
@@ -148,7 +159,7 @@ class Surroundings:
 
     def _content_guards(self, active: trace.Trace) -> list[Guard]:
         """Guards on what arrays hold that met no traced value: what was computed from them is in the graph for good."""
-        met = active.captured_memory()
+        met = active.captured_memory() - active.read_as_numbers
         found: dict[int, Guard] = {}
         for guard in self.guards:
             for value in guard.expected if guard.kind == "items=" else (guard.expected,):
@@ -167,7 +178,7 @@ class Surroundings:
         elif isinstance(value, types.FunctionType):
             self._visit_function(value)
         elif isinstance(value, types.ModuleType):
-            if not _is_foreign(value.__name__) and "site-packages" not in (getattr(value, "__file__", None) or ""):
+            if not is_foreign(value.__name__) and "site-packages" not in (getattr(value, "__file__", None) or ""):
                 self._visit_own(value, vars(value), label)
         elif isinstance(value, type):
             self._visit_class(value, label)
@@ -199,7 +210,7 @@ class Surroundings:
         self._look_inside(value, label)
 
     def _visit_function(self, function: types.FunctionType) -> None:
-        if _is_foreign(function.__module__):
+        if is_foreign(function.__module__):
             for cell in function.__closure__ or ():
                 if _is_full(cell) and callable(cell.cell_contents):
                     self._look_inside(cell.cell_contents, function.__name__)
@@ -210,8 +221,13 @@ class Surroundings:
             self._visit_place("cell", cell, None, label)
         for name in names & function.__globals__.keys():
             self._visit_place("dict", function.__globals__, name, name)
-        for default in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
-            self._look_inside(default, f"a default of {function.__name__}")
+        label = f"a default of {function.__name__}"
+        if function.__defaults__:
+            self._guard("attr", function, "__defaults__", function.__defaults__, label)
+        for default in function.__defaults__ or ():
+            self._look_inside(default, label)
+        for name in function.__kwdefaults__ or ():
+            self._visit_place("dict", function.__kwdefaults__, name, label)
 
     def _visit_own(self, value: Any, own: Mapping[str, Any], label: str) -> None:
         for name in self._names & own.keys():
@@ -224,10 +240,11 @@ class Surroundings:
                 self._look_inside(getattr(value, name, None), label)
             return
         own = _own(value)
-        self._look_inside(own.get("__wrapped__"), label)
+        for name in ("__wrapped__", "__tracer_rules__"):
+            self._look_inside(own.get(name), label)
         self._visit_own(value, own, label)
         for owner in type(value).__mro__:
-            if _is_foreign(owner.__module__):
+            if is_foreign(owner.__module__):
                 continue
             for name, member in tuple(vars(owner).items()):
                 if name in self._names and name not in own:
@@ -249,7 +266,7 @@ class Surroundings:
 
     def _visit_class(self, value: type, label: str) -> None:
         for owner in value.__mro__:
-            if not _is_foreign(owner.__module__):
+            if not is_foreign(owner.__module__):
                 for name, member in tuple(vars(owner).items()):
                     if name in self._names or name in ("__init__", "__post_init__", "__new__"):
                         self._visit_class_member(owner, name, member, f"{label}.{name}")
@@ -267,7 +284,7 @@ class Surroundings:
 def label_of(function: Any) -> str:
     """How messages call a function."""
     label: str = getattr(function, "__qualname__", type(function).__name__)
-    return label
+    return label.rpartition("<locals>.")[2]
 
 
 def _own(value: Any) -> Mapping[str, Any]:
@@ -279,7 +296,8 @@ def _own(value: Any) -> Mapping[str, Any]:
     return found
 
 
-def _is_foreign(module: str | None) -> bool:
+def is_foreign(module: str | None) -> bool:
+    """Whether code belongs to this package, NumPy, SciPy or Python itself, by the name of its module."""
     return (module or "").split(".")[0] in _FOREIGN
 
 
@@ -298,82 +316,3 @@ def _names(code: types.CodeType) -> Iterator[str]:
             yield from _names(constant)
         elif isinstance(constant, str):  # getattr(layer, "weight")
             yield constant
-
-
-# --- random numbers ----------------------------------------------------------------------------------------------
-
-_lock = threading.Lock()
-_watching = 0
-_originals: dict[str, Any] = {}
-_HARMLESS = ("seed", "get_state", "set_state", "get_bit_generator", "set_bit_generator", "test")
-
-
-def _forbid(name: str, function: Any) -> Any:
-    @wraps(function)
-    def guarded(*args: Any, **kwargs: Any) -> Any:
-        active = trace.current()
-        if active is not None and (name != "default_rng" or not args or args[0] is None):
-            raise errors.TraceError(errors.message(errors.RANDOM_IN_TRACE, function=name, traced=active.name))
-        return function(*args, **kwargs)
-
-    return guarded
-
-
-def _begin_watch() -> None:
-    global _watching
-    with _lock:
-        _watching += 1
-        if _watching > 1:
-            return
-        for name in np.random.__all__:
-            function = getattr(np.random, name)
-            if callable(function) and not isinstance(function, type) and name not in _HARMLESS:
-                _originals[name] = function
-                setattr(np.random, name, _forbid(name, function))
-
-
-def _end_watch() -> None:
-    global _watching
-    with _lock:
-        _watching -= 1
-        if not _watching:
-            for name, function in _originals.items():
-                setattr(np.random, name, function)
-            _originals.clear()
-
-
-@contextmanager
-def random_watch(function: Any, traced: str, generators: list[Any]) -> Iterator[None]:
-    """Raise TraceError if the traced function draws from NumPy's generators, and put their states back."""
-    watched = [(generator, _state(generator)) for generator in generators]
-    _begin_watch()
-    try:
-        yield
-    finally:
-        _end_watch()
-        drawn = [(generator, state) for generator, state in watched if not _same(_state(generator), state)]
-        for generator, state in drawn:
-            _restore(generator, state)
-    if drawn:
-        kind = type(drawn[0][0]).__name__
-        line = errors.defined_at(function)
-        raise errors.TraceError(errors.message(errors.RANDOM_IN_TRACE, line, function=kind, traced=traced))
-
-
-def _state(generator: Any) -> Any:
-    if isinstance(generator, np.random.RandomState):
-        return generator.get_state(legacy=False)
-    return generator.bit_generator.state
-
-
-def _restore(generator: Any, state: Any) -> None:
-    if isinstance(generator, np.random.RandomState):
-        generator.set_state(state)
-    else:
-        generator.bit_generator.state = state
-
-
-def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
-    return bool(np.array_equal(one, other))

@@ -11,6 +11,7 @@ from tracer.graph.body import close, free_values
 from tracer.graph.node import input_node
 from tracer.ops.checkpointing import CHECKPOINT
 from tracer.tracing import trace
+from tracer.tracing.bodies import record, run_body, threaded
 from tracer.tracing.proxy import Proxy, unwrap
 from tracer.types import ArrayType
 
@@ -37,8 +38,12 @@ def checkpoint(function: Callable[..., Sequence[Any]], operands: Sequence[Any]) 
     """
     active = trace.current()
     parameters = [input_node(ArrayType(np.result_type(item), np.shape(item))) for item in operands]
-    outputs = [unwrap(item) for item in function(*(Proxy(node, active) for node in parameters))]
-    free = free_values(outputs, parameters)
-    body = close([*parameters, *free], outputs)
-    result: tuple[Any, ...] = CHECKPOINT(*operands, *(Proxy(node, active) for node in free), body=body)
-    return result
+    found, changes = run_body(function, [Proxy(node, active) for node in parameters])
+    outputs = [unwrap(item) for item in found]
+    made = threaded(outputs, changes)
+    parameters += made.parameters
+    free = free_values(made.nodes, parameters)
+    body = close([*parameters, *free], made.nodes)
+    result: tuple[Any, ...] = CHECKPOINT(*operands, *made.initials, *(Proxy(node, active) for node in free), body=body)
+    record(dict(zip(changes, result[len(outputs) :], strict=True)))
+    return result[: len(outputs)]

@@ -11,13 +11,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tracer import errors
-from tracer.graph.body import Frame, close, free_values
-from tracer.graph.graph import Graph, substitute
+from tracer.errors import loops as texts
+from tracer.graph.body import Frame, close, free_values, inline
+from tracer.graph.graph import Graph, substitute, toposort
 from tracer.graph.node import Node, input_node, make_node
 from tracer.graph.op import OPS
+from tracer.graph.sweeps import SweepFrame, body_name
 from tracer.ops.control import COND
+from tracer.ops.gradient_control import MARK
 from tracer.ops.scan import SCAN
+from tracer.ops.while_loop import WHILE
 from tracer.tracing import trace
+from tracer.tracing.bodies import nodes_around, record, run_body, threaded, within
 from tracer.tracing.proxy import Proxy, operand_type, unwrap, wrap
 from tracer.types import ArrayType, promote
 
@@ -113,10 +118,65 @@ def scan(
     _check_lags(chosen, groups[1])
     sizes = (len(groups[0]), chosen, len(groups[2]))
     frame = Frame(steps, *sizes, 0, until=until, reverse=reverse and not until, truncate=truncate)
-    graph, free, frame = _scan_body(body, groups, frame)
+    graph, free, frame, changed = _scan_body(body, groups, frame)
+    own = len(groups[2])
+    groups[2] += changed.values()
     made = frame.results(SCAN(*(item for group in groups for item in group), *free, body=graph, frame=frame))
+    record(dict(zip(changed, made.carries[own:], strict=True)))
     outputs = tuple(item[::-1] for item in made.outputs) if until and reverse else tuple(made.outputs)
-    return Scanned(tuple(made.states), tuple(made.carries), outputs, made.last)
+    return Scanned(tuple(made.states), tuple(made.carries[:own]), outputs, made.last)
+
+
+def while_loop(condition: Function, body: Function, carries: Sequence[Any]) -> tuple[Any, ...]:
+    """Run a body on carries while a condition on them holds, as one loop.
+
+    Parameters
+    ----------
+    condition : callable
+        (*carries) -> truth value. It is run once, on traced values.
+    body : callable
+        (*carries) -> sequence of their new values, of the same types. It is run once, on traced values.
+    carries : sequence of arrays
+        Their first values.
+
+    Returns
+    -------
+    tuple of arrays
+        Their values when the condition no longer holds.
+
+    Raises
+    ------
+    TraceError
+        If a new value has another type than the old one, or the condition is not one truth value.
+
+    Examples
+    --------
+    >>> while_loop(lambda n: n % 5 != 0, lambda n: [n + 1], [np.array(7)])
+    (array(10),)
+    """
+    values = [_value(item) for item in carries]
+    parameters = [input_node(ArrayType(item.dtype, item.shape)) for item in values]
+    active = trace.current()
+    found, changes = run_body(body, [Proxy(node, active) for node in parameters])
+    with within(changes):
+        goes_on, forbidden = run_body(condition, [Proxy(node, active) for node in parameters])
+    if forbidden:
+        raise errors.TraceError(errors.message(texts.CHANGE_IN_CONDITION))
+    pairs = zip(found, parameters, strict=True)
+    nodes = [_fit(value, own.type, f"carry {place}", "while_loop") for place, (value, own) in enumerate(pairs)]
+    whole = threaded([unwrap(_predicate(goes_on)), *nodes], changes)
+    parameters += whole.parameters
+    free = free_values(whole.nodes, parameters, nodes_around(condition) | nodes_around(body))
+    made = WHILE(
+        *values,
+        *whole.initials,
+        *(wrap(node, active) for node in free),
+        frame=SweepFrame((len(parameters),), (0,), (False,)),
+        condition=_closed(parameters, free, whole.nodes[:1]),
+        **{body_name(0): _closed(parameters, free, whole.nodes[1:])},
+    )
+    record(dict(zip(changes, made[len(values) :], strict=True)))
+    return tuple(made[: len(values)])
 
 
 def cond(predicate: Any, then: Function, otherwise: Function, operands: Sequence[Any] = ()) -> tuple[Any, ...]:
@@ -149,21 +209,83 @@ def cond(predicate: Any, then: Function, otherwise: Function, operands: Sequence
     """
     if isinstance(predicate, bool | np.bool_):
         return _as_tuple((then if predicate else otherwise)(*operands))
-    condition, values = _predicate(predicate), [_value(item) for item in operands]
+    return _branches(_predicate(predicate), (then, otherwise), operands)
+
+
+def switch(index: Any, functions: Sequence[Function], operands: Sequence[Any] = ()) -> tuple[Any, ...]:
+    """Run the function with this number; the work of the others is not done.
+
+    Parameters
+    ----------
+    index : integer array
+        One number; what is out of range counts as the first or the last.
+    functions : sequence of callables
+        As those of `cond`.
+    operands : sequence of arrays
+        As those of `cond`.
+
+    Returns
+    -------
+    tuple of arrays
+        What the function returned.
+
+    Raises
+    ------
+    TraceError
+        If the functions give different shapes.
+
+    Examples
+    --------
+    >>> switch(np.array(1), [np.sin, np.cos, np.exp], [np.zeros(2)])
+    (array([1., 1.]),)
+    """
+    return _branches(_value(index), functions, operands)
+
+
+def _branches(selector: Any, functions: Sequence[Function], operands: Sequence[Any]) -> tuple[Any, ...]:
+    """Run one of several functions, chosen by a number, or one of two, chosen by a truth value."""
+    values = [_value(item) for item in operands]
     active = trace.current()
-    traced = []
-    for function in (then, otherwise):
+    traced, changes = [], []
+    for function in functions:
         parameters = [input_node(ArrayType(item.dtype, item.shape)) for item in values]
-        traced.append((parameters, _as_tuple(function(*(Proxy(node, active) for node in parameters)))))
-    outputs = _fit_branches(*(results for _, results in traced))
+        result, changed = run_body(function, [Proxy(node, active) for node in parameters])
+        traced.append((parameters, _as_tuple(result)))
+        changes.append(changed)
+    outputs = _fit_branches([results for _, results in traced])
+    before = {target: change.before for changed in changes for target, change in changed.items()}
+    for place, changed in enumerate(changes):
+        after = [changed[target].after if target in changed else node for target, node in before.items()]
+        given = {change.slot: change.before for change in changed.values()}
+        outputs[place] = list(substitute([*outputs[place], *after], given))
     free: dict[Node, None] = {}
-    for (parameters, _), nodes in zip(traced, outputs, strict=True):
-        free.update(dict.fromkeys(free_values(nodes, parameters, whole=False)))
+    for function, (parameters, _), nodes in zip(functions, traced, outputs, strict=True):
+        around = nodes_around(function)
+        marks = [node for node in toposort(nodes, stop=around) if node.op is MARK]
+        free.update(dict.fromkeys(free_values(nodes, parameters, around.union(marks), whole=False)))
     bodies = []
     for (parameters, _), nodes in zip(traced, outputs, strict=True):
         bodies.append(_closed(parameters, list(free), nodes))
-    made = COND(condition, *values, *(wrap(node, active) for node in free), then=bodies[0], otherwise=bodies[1])
-    return tuple(made)
+    made = _chosen(selector, bodies, [*values, *(wrap(node, active) for node in free)])
+    own = len(made) - len(before)
+    record(dict(zip(before, made[own:], strict=True)))
+    return made[:own]
+
+
+def _chosen(selector: Any, bodies: Sequence[Graph], operands: Sequence[Any]) -> tuple[Any, ...]:
+    """Compute one of several bodies, by way of choices between two halves of them."""
+    if selector.dtype == np.dtype(bool):
+        return tuple(COND(selector, *operands, then=bodies[0], otherwise=bodies[1]))
+    if len(bodies) == 1:
+        return tuple(wrap(node, trace.current()) for node in inline(bodies[0], [unwrap(item) for item in operands]))
+    middle = len(bodies) // 2
+    halves = []
+    for start, half in ((0, bodies[:middle]), (middle, bodies[middle:])):
+        index = input_node(ArrayType(selector.dtype, ()))
+        slots = [input_node(node.type) for node in bodies[0].inputs]
+        made = _chosen(wrap(index) - start, half, [wrap(node) for node in slots])
+        halves.append(close([index, *slots], [unwrap(item) for item in made]))
+    return tuple(COND(selector < middle, selector, *operands, then=halves[0], otherwise=halves[1]))
 
 
 # --- arguments ---------------------------------------------------------------------------------------------------
@@ -219,8 +341,14 @@ def _closed(parameters: Sequence[Node], free: Sequence[Node], outputs: Sequence[
     return close([*parameters, *inner], substitute(outputs, dict(zip(free, inner, strict=True))))
 
 
-def _scan_body(body: Function, groups: Sequence[Sequence[Any]], frame: Frame) -> tuple[Graph, list[Proxy], Frame]:
-    """Run the body on traced values; gives its graph, what else it needs, and the frame with the outputs it has."""
+def _scan_body(
+    body: Function, groups: Sequence[Sequence[Any]], frame: Frame
+) -> tuple[Graph, list[Proxy], Frame, dict[Any, Proxy]]:
+    """Run the body on traced values.
+
+    Gives its graph, what else it needs, the frame with the outputs it has, and what it changes around it, with the
+    values before: carries behind the others.
+    """
     sequences, initials, carries, fixed = groups
     rows = [ArrayType(item.dtype, item.shape[1:]) for item in sequences]
     states = [ArrayType(item.dtype, item.shape[1:]) for item in initials]
@@ -229,7 +357,7 @@ def _scan_body(body: Function, groups: Sequence[Sequence[Any]], frame: Frame) ->
     constants = [ArrayType(item.dtype, item.shape) for item in fixed]
     parameters = [input_node(own) for own in (*rows, *taps, *carried, *constants)]
     active = trace.current()
-    found = body(*(Proxy(node, active) for node in parameters))
+    found, changes = run_body(body, [Proxy(node, active) for node in parameters])
     wanted = "(states, carries, outputs" + (", stop)" if frame.until else ")")
     sizes = [len(item) if isinstance(item, tuple | list) else None for item in found] if type(found) is tuple else []
     if len(sizes) != 3 + frame.until or sizes[:2] != [len(states), len(carried)] or sizes[2] is None:
@@ -242,12 +370,17 @@ def _scan_body(body: Function, groups: Sequence[Sequence[Any]], frame: Frame) ->
     nodes += [unwrap(value) for value in found[2]]
     if frame.until:
         nodes.append(unwrap(_predicate(found[3])))
-    free = free_values(nodes, parameters)
-    graph = _closed(parameters, free, nodes)
-    return graph, [wrap(node, active) for node in free], frame._replace(outputs=len(found[2]))
+    made = threaded(nodes, changes)
+    first, last = len(rows) + len(taps) + len(carried), len(states) + len(carried)
+    parameters[first:first] = made.parameters
+    results = [*made.nodes[:last], *made.nodes[len(nodes) :], *made.nodes[last : len(nodes)]]
+    free = free_values(results, parameters, nodes_around(body))
+    frame = frame._replace(carries=frame.carries + len(changes), outputs=len(found[2]))
+    changed = dict(zip(changes, made.initials, strict=True))
+    return _closed(parameters, free, results), [wrap(node, active) for node in free], frame, changed
 
 
-def _fit(value: Any, wanted: ArrayType, what: str) -> Node:
+def _fit(value: Any, wanted: ArrayType, what: str, loop: str = "scan") -> Node:
     """The node of a result, cast and broadcast to the type that it starts with."""
     node = unwrap(value)
     if node.type == wanted:
@@ -257,6 +390,7 @@ def _fit(value: Any, wanted: ArrayType, what: str) -> Node:
     except ValueError:
         fits = False
     if not fits or not np.can_cast(operand_type(value), wanted.dtype, "same_kind"):
+        what = f"{what} of a {loop}"
         raise errors.TraceError(errors.message(errors.LOOP_TYPE, what=what, wanted=wanted, found=node.type))
     node = unwrap(value, wanted.dtype)
     if node.shape == wanted.shape:
@@ -264,13 +398,15 @@ def _fit(value: Any, wanted: ArrayType, what: str) -> Node:
     return make_node(OPS["broadcast_to"], (node,), {"shape": wanted.shape})
 
 
-def _fit_branches(one: Sequence[Any], two: Sequence[Any]) -> tuple[list[Node], list[Node]]:
-    """The nodes of both branches' results, cast to common dtypes."""
-    pairs = list(zip(one, two, strict=False))
-    dtypes = [promote([operand_type(a), operand_type(b)]) for a, b in pairs]
-    first = [unwrap(a, dtype) for (a, _), dtype in zip(pairs, dtypes, strict=True)]
-    second = [unwrap(b, dtype) for (_, b), dtype in zip(pairs, dtypes, strict=True)]
-    if len(one) != len(two) or any(a.shape != b.shape for a, b in zip(first, second, strict=True)):
-        texts = [", ".join(str(unwrap(value).type) for value in results) or "nothing" for results in (one, two)]
-        raise errors.TraceError(errors.message(errors.BRANCH_TYPES, one=texts[0], two=texts[1]))
-    return first, second
+def _fit_branches(branches: Sequence[Sequence[Any]]) -> list[list[Node]]:
+    """The nodes of all branches' results, cast to common dtypes."""
+    columns = list(zip(*branches, strict=False))
+    dtypes = [promote([operand_type(item) for item in column]) for column in columns]
+    found = [[unwrap(item, dtype) for item, dtype in zip(branch, dtypes, strict=False)] for branch in branches]
+    shapes = [[node.shape for node in nodes] for nodes in found]
+    for number, branch in enumerate(branches):
+        if len(branch) != len(branches[0]) or shapes[number] != shapes[0]:
+            pair = (branches[0], branch)
+            texts_ = [", ".join(str(unwrap(value).type) for value in results) or "nothing" for results in pair]
+            raise errors.TraceError(errors.message(errors.BRANCH_TYPES, one=texts_[0], two=texts_[1]))
+    return found

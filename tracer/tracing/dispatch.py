@@ -9,18 +9,10 @@ from typing import Any
 import numpy as np
 
 from tracer import errors
-from tracer.graph.op import FUNCTIONS, METHODS, UFUNC_NAMES
+from tracer.graph.op import FUNCTIONS, METHODS, UFUNC_METHODS, UFUNC_NAMES
+from tracer.graph.rules import lift_arrays
 from tracer.ops import indexing
-
-_REDUCTIONS: dict[Any, Any] = {
-    np.add: np.sum,
-    np.multiply: np.prod,
-    np.maximum: np.max,
-    np.minimum: np.min,
-    np.logical_and: np.all,
-    np.logical_or: np.any,
-}
-_ACCUMULATIONS: dict[Any, Any] = {np.add: np.cumsum, np.multiply: np.cumprod}
+from tracer.tracing import trace
 
 
 def call_function(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -86,40 +78,16 @@ def _call_with_options(ufunc: np.ufunc, args: Sequence[Any], options: dict[str, 
 
 
 def _call_method(ufunc: np.ufunc, method: str, args: Sequence[Any], options: dict[str, Any]) -> Any:
-    if method == "reduce" and ufunc in _REDUCTIONS:
-        axis = options.pop("axis", args[1] if len(args) > 1 else 0)
-        initial = options.pop("initial", None)
-        if initial is not None:
-            options["initial"] = initial
-        if options.get("dtype", 0) is None:
-            del options["dtype"]
-        return _REDUCTIONS[ufunc](args[0], axis=axis, **options)
-    if method == "accumulate" and _accumulation(ufunc) is not None:
-        axis = options.pop("axis", args[1] if len(args) > 1 else 0)
-        if options.get("dtype", 0) is None:
-            del options["dtype"]
-        return _accumulation(ufunc)(args[0], axis=axis, **options)
-    if method == "outer":
-        left, right = args
-        extra = (1,) * np.ndim(right)
-        return ufunc(np.reshape(left, np.shape(left) + extra), right, **options)
-    if method == "at" and ufunc in (np.add, np.subtract):
-        target, key, value = args
+    if method == "at":
+        target, key, *values = args
         if not hasattr(target, "__tracer_node__"):
             raise _in_place_on_real_array(target)
-        target._assign(indexing.assign(target, key, value if ufunc is np.add else -value, "add"))
-        return None
-    hint = "write it with the functions np.sum, np.cumsum, np.add.at or a loop over a static range."
-    raise errors.UnsupportedFunctionError(
-        errors.message(errors.UNSUPPORTED_METHOD, method=method, function=_name(ufunc), hint=hint)
-    )
-
-
-def _accumulation(ufunc: np.ufunc) -> Any:
-    known = _ACCUMULATIONS.get(ufunc)
-    if known is None and FUNCTIONS.get(ufunc.accumulate) is not None:
-        return FUNCTIONS[ufunc.accumulate].apply
-    return known
+        if ufunc in (np.add, np.subtract):
+            (value,) = lift_arrays(values[0], target)[:1]
+            if np.can_cast(value.dtype, target.dtype, "same_kind"):
+                target._assign(indexing.assign(target, key, value if ufunc is np.add else -value, "add"))
+                return None
+    return UFUNC_METHODS[method](ufunc, *args, **options)
 
 
 def _store(result: Any, out: Any, where: Any = True) -> Any:
@@ -192,6 +160,7 @@ def install(cls: Any) -> None:
         setattr(cls, f"__{name}__", _operator(ufunc))
     for name, ufunc in UNARY_OPERATORS.items():
         setattr(cls, f"__{name}__", _unary(ufunc))
+    cls.__pow__ = _power
     cls.__divmod__ = lambda self, other: (self // other, self % other)
     cls.__rdivmod__ = lambda self, other: (other // self, other % self)
     cls.__round__ = lambda self, digits=0: np.round(self, digits)
@@ -230,19 +199,44 @@ COMPARISONS = {
 }
 
 
+def _is_repetition(ufunc: np.ufunc, number: Any, other: Any) -> bool:
+    """Whether a product repeats a list, as that of a list and one of NumPy's integer scalars does."""
+    return bool(
+        ufunc is np.multiply
+        and isinstance(other, list | tuple)
+        and number.shape == ()
+        and number.dtype.kind in "iu"
+        and number._base is None
+        and not number._is_array
+    )
+
+
 def _operator(ufunc: np.ufunc) -> Any:
     def method(self: Any, other: Any) -> Any:
         if other is None or isinstance(other, str | dict):
             return NotImplemented
+        if _is_repetition(ufunc, self, other):
+            return self.__index__() * other
         return FUNCTIONS[ufunc].apply(self, other)
 
     return method
+
+
+def _power(self: Any, other: Any) -> Any:
+    # Of truth values too, the operator squares: np.power would give the dtype of the exponent.
+    if type(other) is int and other == 2 and self.dtype.kind == "b":
+        return np.square(self)
+    if other is None or isinstance(other, str | dict):
+        return NotImplemented
+    return FUNCTIONS[np.power].apply(self, other)
 
 
 def _reflected(ufunc: np.ufunc) -> Any:
     def method(self: Any, other: Any) -> Any:
         if other is None or isinstance(other, str | dict):
             return NotImplemented
+        if _is_repetition(ufunc, self, other):
+            return other * self.__index__()
         return FUNCTIONS[ufunc].apply(other, self)
 
     return method
@@ -258,8 +252,13 @@ def _unary(ufunc: np.ufunc) -> Any:
 def _in_place(ufunc: np.ufunc) -> Any:
     def method(self: Any, other: Any) -> Any:
         result = FUNCTIONS[ufunc].apply(self, other)
-        # NumPy's scalars are immutable: `s += 1` on the result of a full reduction makes a new value.
-        return result if self.shape == () and self._base is None else _store(result, self)
+        if self.shape == () and self._base is None and not self._is_array:
+            # NumPy's scalars are immutable: `s += 1` on the result of a full reduction makes a new value.
+            active = trace.current()
+            if active is not None and self._is_array is not None:
+                active.in_place_scalars.add(id(self))
+            return result
+        return _store(result, self)
 
     return method
 

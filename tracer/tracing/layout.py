@@ -22,6 +22,9 @@ def strides_of(value: Any) -> Strides:
 def _view_strides(value: Any) -> Strides | None:
     """Strides of a view into its base; None where NumPy makes a copy instead."""
     op, params = value._path
+    if op.name == "bitcast":
+        old, new = value._base.dtype.itemsize, value.dtype.itemsize
+        return (*(stride * old // new for stride in strides_of(value._base)[:-1]), *(1,) * (value.ndim > 0))
     if op.layout is None:  # the real or imaginary parts: every other number
         return tuple(2 * stride for stride in strides_of(value._base))
     found = op.layout(value._base.shape, strides_of(value._base), 0, **params)

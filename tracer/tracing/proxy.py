@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tracer import errors
+from tracer.errors import branches
 from tracer.graph.node import Node, constant, item_nodes, make_node
 from tracer.graph.op import OPS, Op
 from tracer.ops import indexing
-from tracer.tracing import dispatch, layout, trace
+from tracer.tracing import attributes, dispatch, layout, suggestion, trace
 from tracer.types import ArrayType, promote
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _PYTHON_SCALARS = (bool, int, float, complex)
 class Proxy:
     """A traced array value. Users never make one: it is what their function receives while it is traced."""
 
-    __slots__ = ("__weakref__", "_base", "_base_node", "_node", "_path", "_strides", "_trace")
+    __slots__ = ("__weakref__", "_base", "_base_node", "_is_array", "_node", "_path", "_strides", "_trace")
     __array_priority__ = 1000.0
 
     if TYPE_CHECKING:  # dispatch.install derives these from the op table
@@ -46,6 +47,7 @@ class Proxy:
         self._base: Proxy | None = None
         self._base_node: Node | None = None
         self._path: tuple[Op, Mapping[str, Any]] | None = None
+        self._is_array: bool | None = None  # of an argument: an array, even if 0-d, or a NumPy scalar
         self._strides: tuple[int, ...] | None = None  # of a value that is not in C order
 
     # --- the current value ---------------------------------------------------------------------------------------
@@ -88,6 +90,12 @@ class Proxy:
                 base._assign(OPS["complex"](wrap(node), np.imag(base)))
             case "imag":
                 base._assign(OPS["complex"](np.real(base), wrap(node)))
+            case "bitcast":
+                base._assign(op(wrap(node), dtype=base.dtype))
+            case "diagonal":
+                spread: Any = op.vjp[0](wrap(node), None, base, **params)  # type: ignore[index, misc]
+                mask = np.eye(base.shape[-2], base.shape[-1], params["k"], bool)
+                base._assign(OPS["where"](wrap(constant(mask)), spread, base))
             case _:
                 raise ValueError("assignment destination is read-only")
 
@@ -106,7 +114,10 @@ class Proxy:
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         return dispatch.call_function(function, args, kwargs)
 
-    def __array__(self, *_: Any, **__: Any) -> np.ndarray[Any, Any]:
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        known = trace.constant_value(self.__tracer_node__)
+        if known is not None:
+            return np.array(known, dtype)
         raise self._needs_number("np.asarray or a function outside NumPy's dispatch", errors.HINT_ARRAY)
 
     # --- what is known while tracing -----------------------------------------------------------------------------
@@ -123,6 +134,10 @@ class Proxy:
     @property
     def shape(self) -> tuple[int, ...]:
         return self._node.type.shape  # type: ignore[return-value]
+
+    @shape.setter
+    def shape(self, shape: Any) -> None:
+        raise errors.TraceError(errors.message(errors.SHAPE_ASSIGNED))
 
     @property
     def ndim(self) -> int:
@@ -179,7 +194,20 @@ class Proxy:
 
     # --- reading and writing parts -------------------------------------------------------------------------------
 
+    @staticmethod
+    def _select(array: Proxy, mask: Proxy) -> Any:
+        """What a mask selects, if that is put off until it is known how many it is; else None."""
+        return None
+
+    def _spread_over(self, mask: Any) -> Any:
+        """If these are the elements that a mask selects of an array, that array; else None."""
+        return None
+
     def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, Proxy) and key.dtype.kind == "b":
+            selected = self._select(self, key)
+            if selected is not None:
+                return selected
         part = indexing.index(self, key)
         keys = key if isinstance(key, tuple) else (key,)
         is_scalar = part.shape == () and not any(item is Ellipsis for item in keys)
@@ -188,18 +216,26 @@ class Proxy:
         return part
 
     def __setitem__(self, key: Any, value: Any) -> None:
+        if self._is_array is False and not self.shape:
+            raise TypeError(f"'numpy.{self.dtype.type.__name__}' object does not support item assignment")
         if isinstance(value, Proxy) and value._base is not None and dispatch.is_same_part(self, key, value):
             return
         if isinstance(value, Proxy) and value.dtype.kind == "c" and self.dtype.kind != "c":
             value = value.real
+        spread = value._spread_over(key) if isinstance(value, Proxy) and isinstance(key, Proxy) else None
+        if spread is not None and key.shape == self.shape and spread.shape == self.shape:
+            self._assign(np.where(key, spread.astype(self.dtype), self))
+            return
+        if hasattr(type(value), "__tracer_weak__"):
+            value = Proxy(unwrap(value, self.dtype), self._trace)
         self._assign(indexing.assign(self, key, value, "set"))
 
     # --- escapes into Python -------------------------------------------------------------------------------------
 
-    def _needs_number(self, what: str, hint: str) -> errors.ConcretizationError:
+    def _needs_number(self, what: str, hint: str, text: str = errors.CONCRETE) -> errors.ConcretizationError:
         line = errors.user_line()
         error = errors.ConcretizationError(
-            errors.message(errors.CONCRETE, line, what=what, value=describe(self._node), hint=hint)
+            errors.message(text, line, what=what, value=describe(self._node), hint=hint)
         )
         error.line = line
         active = trace.current()
@@ -207,29 +243,54 @@ class Proxy:
             active.escape = error
         return error
 
+    def _number(self, kind: str, what: str, hint: str) -> np.ndarray[Any, Any]:
+        """The number at the call at hand, where the trace may depend on it; raises ConcretizationError elsewhere."""
+        found = trace.answer(self.__tracer_node__, kind)
+        if found is None:
+            # A guarded trace knows all numbers but those within bodies of loops and mapped functions.
+            active = trace.current()
+            text = branches.IN_BODY if active is not None and active.is_guarded else errors.CONCRETE
+            raise self._needs_number(what, hint, text)
+        return found
+
     def __bool__(self) -> bool:
-        raise self._needs_number("`if`, `while`, `and`, `or` or `not`", errors.HINT_BOOL)
+        what, hint = "`if`, `while`, `and`, `or` or `not`", errors.HINT_BOOL
+        if not trace.has_answer(self.__tracer_node__):
+            raise self._needs_number(what, suggestion.suggest() or hint)
+        if self.size != 1:
+            return bool(np.ndarray(self.shape, bool))  # raises NumPy's own error
+        truth: Any = self if self.dtype.kind == "b" else np.not_equal(self, 0)
+        return bool(truth._number("test", what, hint))
 
     def __float__(self) -> float:
-        raise self._needs_number("float() or a function of the math module", errors.HINT_NUMBER)
+        return float(self._number("number", "float() or a function of the math module", errors.HINT_NUMBER))
 
     def __int__(self) -> int:
         known = trace.known_value(self.__tracer_node__)
-        if known is not None:
-            return int(known)
-        raise self._needs_number("int()", errors.HINT_NUMBER)
+        if known is None:
+            raise self._needs_number("int()", errors.HINT_NUMBER)
+        return int(known)
 
     def __complex__(self) -> complex:
-        raise self._needs_number("complex()", errors.HINT_NUMBER)
+        return complex(self._number("number", "complex()", errors.HINT_NUMBER))
 
     def __index__(self) -> int:
         known = trace.known_value(self.__tracer_node__)
         if known is not None:
             return int(known[()].__index__())
-        raise self._needs_number("range(), a size or a list index", errors.HINT_INDEX)
+        hint = suggestion.suggest() or errors.HINT_INDEX
+        raise self._needs_number("range(), a size or a list index", hint)
+
+    def __tracer_size__(self, what: str) -> int:
+        """The number that this value counts, as a size that is found at the call at hand."""
+        known = trace.known_size(self.__tracer_node__)
+        if known is None:
+            raise self._needs_number(what, "", branches.IN_BODY)
+        return known
 
     def __contains__(self, item: Any) -> bool:
-        raise self._needs_number("`in`", "use np.any(x == item)")
+        found: Any = np.any(np.equal(self, item))
+        return bool(found._number("test", "`in`", "use np.any(x == item)"))
 
     def copy(self, order: str = "C") -> Any:
         """A copy: writing into it does not change the original."""
@@ -238,8 +299,9 @@ class Proxy:
             result._strides = None
         return result
 
-    def item(self, *_: Any) -> Any:
-        raise self._needs_number(".item()", errors.HINT_NUMBER)
+    def item(self, *place: Any) -> Any:
+        """The element as a Python number."""
+        return self._number("number", ".item()", errors.HINT_NUMBER).item(*place)
 
     def __format__(self, style: str) -> str:
         if style:
@@ -247,7 +309,8 @@ class Proxy:
         return repr(self)
 
     def tolist(self) -> Any:
-        raise self._needs_number(".tolist()", errors.HINT_NUMBER)
+        """The elements as nested lists of Python numbers."""
+        return self._number("number", ".tolist()", errors.HINT_NUMBER).tolist()
 
     def __deepcopy__(self, memo: Any) -> Any:
         return np.copy(self)
@@ -255,10 +318,6 @@ class Proxy:
     def fill(self, value: Any) -> None:
         """Write one value to every element."""
         self[...] = value
-
-    def sort(self, axis: int = -1) -> None:
-        """Sort in place along an axis."""
-        self._assign(np.sort(self, axis=axis))
 
 
 def describe(node: Node) -> str:
@@ -329,6 +388,8 @@ def operand_type(value: Any) -> Any:
     kind = type(value)
     if kind in _PYTHON_SCALARS:
         return np.dtype(bool) if kind is bool else kind
+    if hasattr(kind, "__tracer_weak__"):
+        return float
     dtype = getattr(value, "dtype", None)
     return np.dtype(dtype) if dtype is not None else _list_dtype(value)
 
@@ -359,7 +420,7 @@ def apply_op(op: Op, inputs: Sequence[Any], params: Mapping[str, Any]) -> Any:
     result = Proxy(node, owner)
     if op.family == "elementwise" and len(node.type.shape) > 1 and any(map(_may_be_turned, inputs)):
         result._strides = layout.kept_strides(inputs, node.type.known_shape)
-    if isinstance(inputs[0], Proxy) and (op.family == "view" or op.name in ("real", "imag")):
+    if isinstance(inputs[0], Proxy) and (op.family == "view" or op.name in ("real", "imag", "bitcast")):
         _remember_base(result, inputs[0], op, params)
     return result
 
@@ -382,3 +443,4 @@ def _remember_base(result: Proxy, base: Proxy, op: Op, params: Mapping[str, Any]
 
 
 dispatch.install(Proxy)
+attributes.install(Proxy)

@@ -481,6 +481,11 @@ def shared(
     return variable
 
 
+def own(node: Node, variable: Any) -> None:
+    """Make an input node stand for the value of something that is kept between calls, like a shared variable."""
+    _owners[node] = variable
+
+
 def owner(node: Node) -> Shared | None:
     """The shared variable whose value an input node stands for, if any."""
     return _owners.get(node)

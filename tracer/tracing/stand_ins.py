@@ -15,6 +15,7 @@ from functools import cache, wraps
 from typing import Any
 
 from tracer.graph.op import STAND_INS
+from tracer.tracing import random_calls
 from tracer.tracing.capture import STANDING_IN, Guard
 from tracer.tracing.proxy import has_proxy
 
@@ -92,16 +93,21 @@ def standing_in(guards: Sequence[Guard]) -> Iterator[Callable[[Any], Any]]:
         The places that the traced function reads; where one holds such a function itself, it is replaced there too.
     """
     _begin()
-    replaced = []
+    replaced, borrowed = [], []
     try:
         known = {id(function): _both(path, function) for path, function in tuple(_originals.items())}
         for guard in guards:
-            function = known.get(id(guard.expected))
-            if function is not None and guard.kind in ("cell", "dict", "attr"):
-                _replace(guard, function)
-                replaced.append(guard)
+            if guard.kind in ("cell", "dict", "attr"):
+                function = known.get(id(guard.expected))
+                if function is None and (function := random_calls.borrow(guard.expected)) is not None:
+                    borrowed.append(guard.expected)
+                if function is not None:
+                    _replace(guard, function)
+                    replaced.append(guard)
         yield lambda function: known.get(id(function), function)
     finally:
         for guard in replaced:
             _put_back(guard)
+        for value in borrowed:
+            random_calls.give_back(value)
         _end()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+import weakref
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from tracer import errors
 from tracer.graph.node import Node, constant, input_node
+from tracer.tracing.questions import Place, Questions
 from tracer.types import DTYPES, is_supported, type_of
 
 KNOWN = ", ".join(str(dtype) for dtype in DTYPES)
@@ -29,6 +31,9 @@ def check_dtype(array: Any, name: str) -> None:
         raise TypeError(errors.message(errors.UNSUPPORTED_DTYPE, dtype=array.dtype, name=name, known=KNOWN))
 
 
+EXAMPLES: weakref.WeakSet[Node] = weakref.WeakSet()
+"""Inputs that stand for one example within a mapped function; outside of it nothing may depend on them."""
+
 _SNAPSHOT_LIMIT = 1 << 20
 """Captured arrays up to this many bytes are copied when met, so that later in-place changes can be followed."""
 
@@ -36,8 +41,8 @@ _SNAPSHOT_LIMIT = 1 << 20
 class _Version:
     """One state of a captured array: its node, and what the array held when that state was met."""
 
-    def __init__(self, array: np.ndarray[Any, Any]) -> None:
-        self.node = input_node(type_of(array))
+    def __init__(self, array: np.ndarray[Any, Any], node: Node | None = None) -> None:
+        self.node = input_node(type_of(array)) if node is None else node
         self.snapshot = array.copy() if array.nbytes <= _SNAPSHOT_LIMIT else None
         self.checksum = None if self.snapshot is not None else _checksum(array)
 
@@ -51,6 +56,11 @@ def _checksum(array: np.ndarray[Any, Any]) -> int:
     return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
 
 
+def _place(array: np.ndarray[Any, Any]) -> tuple[Any, ...]:
+    """What two arrays have in common that are the same part of the memory."""
+    return array.__array_interface__["data"][0], array.dtype, array.shape, array.strides
+
+
 class Trace:
     """The state of one tracing run.
 
@@ -60,37 +70,83 @@ class Trace:
         The traced function's name, for messages.
     updates : dict
         Shared variable -> node of its new value.
+    streams : dict
+        The random generators that were drawn from; see `tracing.generators`.
     ended : bool
         Whether the run is over; its proxies can then no longer be used.
     escape : ConcretizationError or None
         The last refusal to turn a traced value into a number; NumPy replaces some of these by errors of its own.
+    session : Session or None
+        What rewritten code reports to, where functions are rewritten; see `tracing.source`.
+    read_as_numbers : set of int
+        The ids of real arrays of before the trace that NumPy computed with; only rewritten code tells.
+    questions : Questions or None
+        Numbers of traced values for the call at hand, on which the trace depends; None where there is no such call.
+    is_guarded : bool
+        Whether tests and numbers may be asked, not sizes alone.
+    in_place_scalars : set of int
+        The ids of traced NumPy scalars that an in-place operator was used on, which would have changed an array.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, known: Mapping[int, tuple[np.ndarray[Any, Any], Node]] | None = None) -> None:
         self.name = name
+        self.questions: Questions | None = None
+        self.is_guarded = False
+        self.in_place_scalars: set[int] = set()
+        self._known = {} if known is None else known
+        self._seen_through: dict[Any, tuple[np.ndarray[Any, Any], Any]] = {}
+        self._held: dict[Node, np.ndarray[Any, Any]] = {}
         self.updates: dict[Any, Node] = {}
+        self.streams: dict[int, Any] = {}
         self.ended = False
         self.escape: errors.ConcretizationError | None = None
+        self.session: Any = None
+        self.read_as_numbers: set[int] = set()
         self._captured: dict[int, tuple[np.ndarray[Any, Any], list[_Version]]] = {}
 
     def capture(self, array: np.ndarray[Any, Any]) -> Node:
         """Return the input node that stands for a real array that the traced function uses."""
+        seen = self._seen_through.get(_place(array)) if self._seen_through else None
+        if seen is not None:
+            node: Node = seen[1].__tracer_node__
+            return node
         found = self._captured.get(id(array))
         if found is None:
-            found = self._captured[id(array)] = (array, [_Version(array)])
+            found = self._captured[id(array)] = (array, [self._first_version(array)])
         versions = found[1]
         if versions[-1].snapshot is not None and not versions[-1].holds(array):
             versions.append(_Version(array))
-        return versions[-1].node
+        last = versions[-1]
+        self._held[last.node] = array if last.snapshot is None else last.snapshot
+        return last.node
+
+    def _first_version(self, array: np.ndarray[Any, Any]) -> _Version:
+        """An earlier trace's input for the array, if there is one: then both ask the same questions."""
+        known = self._known.get(id(array))
+        fits = known is not None and known[0] is array and known[1].type == type_of(array)
+        return _Version(array, known[1] if known is not None and fits else None)
+
+    def see_through(self, array: np.ndarray[Any, Any], view: Any) -> None:
+        """Let a traced view of an argument's memory stand for a real array that shares it."""
+        self._seen_through[_place(array)] = array, view
+
+    def argument_view(self, array: np.ndarray[Any, Any]) -> Any:
+        """The traced view of an argument's memory that stands for a real array; None if none does."""
+        seen = self._seen_through.get(_place(array))
+        return None if seen is None else seen[1]
+
+    def captured_value(self, node: Node) -> np.ndarray[Any, Any] | None:
+        """What a captured array held when it was met."""
+        return self._held.get(node)
 
     def has_captured(self, value: Any) -> bool:
         """Whether a real array was read during the trace."""
-        return id(value) in self._captured
+        return id(value) in self._captured or any(array is value for array, _ in self._seen_through.values())
 
     def captured_memory(self) -> set[int]:
         """The ids of the arrays that were read during the trace, and of those that they are views of."""
         found = set()
-        for array, _ in self._captured.values():
+        for array, _ in (*self._captured.values(), *self._seen_through.values()):
             base: Any = array
             while base is not None:
                 found.add(id(base))
@@ -122,6 +178,7 @@ class Trace:
 
 class _Active(threading.local):
     trace: Trace | None = None
+    place: Place | None = None
     evaluate: Callable[[Node], np.ndarray[Any, Any]] | None = None
 
 
@@ -175,11 +232,77 @@ def specialising(evaluate: Callable[[Node], np.ndarray[Any, Any]] | None) -> Ite
         _active.evaluate = before
 
 
+def is_specialising() -> bool:
+    """Whether traced values that are needed as numbers are asked of somebody else than the trace."""
+    return _active.evaluate is not None
+
+
 def known_value(node: Node) -> np.ndarray[Any, Any] | None:
-    """The number of a node where one can be had while tracing (see `specialising`)."""
+    """The number of a node where one can be had while tracing (see `specialising`, and `answer`)."""
     if _active.evaluate is None:
-        return None
+        return answer(node, "number")
     return node.value if node.is_constant else _active.evaluate(node)
+
+
+def answer(node: Node, kind: str) -> np.ndarray[Any, Any] | None:
+    """The number of a node at the call at hand, if the trace may depend on it: on a "size" it always may."""
+    active = _active.trace
+    if active is None or active.questions is None or not (kind == "size" or has_answer(node)):
+        return None
+    with suspended():
+        return active.questions.ask(node, kind, _active.place)
+
+
+def has_answer(node: Node) -> bool:
+    """Whether the number of a node can be had: it is the same at every call, or the trace may depend on it."""
+    active = _active.trace
+    return (
+        active is not None and active.questions is not None and (active.is_guarded or active.questions.knows(node))
+    )
+
+
+def constant_value(node: Node) -> np.ndarray[Any, Any] | None:
+    """The array of a node that has the same one at every call, because it depends on constants only."""
+    active = _active.trace
+    fixed = active is not None and active.questions is not None and active.questions.knows(node)
+    return answer(node, "number") if fixed else None
+
+
+def known_size(node: Node) -> int | None:
+    """The number of elements that a node counts, if it can be had while tracing."""
+    found = answer(node, "size") if _active.evaluate is None else known_value(node)
+    return None if found is None else int(found)
+
+
+@contextmanager
+def asked_at(place: Place | None) -> Iterator[None]:
+    """Within the block questions count as asked at an earlier place in the user's code."""
+    before, _active.place = _active.place, place
+    try:
+        yield
+    finally:
+        _active.place = before
+
+
+def stand_for(node: Node, actual: Node) -> None:
+    """Let questions about one node be about another, in whose place a transform put it."""
+    active = _active.trace
+    if active is not None and active.questions is not None:
+        active.questions.stands_for[node] = actual
+
+
+@contextmanager
+def guarding() -> Iterator[None]:
+    """Within the block the trace, if one is on, may depend on tests and numbers."""
+    active = _active.trace
+    before = False if active is None else active.is_guarded
+    if active is not None:
+        active.is_guarded = True
+    try:
+        yield
+    finally:
+        if active is not None:
+            active.is_guarded = before
 
 
 @contextmanager

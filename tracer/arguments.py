@@ -1,0 +1,216 @@
+"""The arguments of one call of a compiled function: taken apart, named, and as the key of what is compiled for them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tracer import errors
+from tracer.aliasing import Group
+from tracer.tracing import trace
+from tracer.tracing.generators import is_generator
+from tracer.tracing.proxy import Proxy
+from tracer.tree import Structure, leaf_paths
+
+Entry = tuple[np.dtype[Any], tuple[int, ...], tuple[int, ...]]
+
+SETTINGS = 4
+"""How many items at the beginning of a key belong to the call as a whole; the others describe a leaf each."""
+
+
+class Leaves(NamedTuple):
+    """The flattened arguments of one call.
+
+    Attributes
+    ----------
+    structure : Structure
+        How (args, kwargs) are nested.
+    values : list
+        The leaves; those that are traced as arrays that programs take.
+    is_array : list of bool
+        Which leaves are traced; the others are static.
+    key : tuple
+        What a plan is kept under.
+    names : list of str
+        How the user would write each leaf.
+    originals : list
+        The caller's own objects, of the traced leaves.
+    weak : frozenset of int
+        The leaves that are Python floats and traced nevertheless.
+    groups : tuple of Group
+        Arrays that share memory, where it matters.
+    """
+
+    structure: Structure
+    values: list[Any]
+    is_array: list[bool]
+    key: tuple[Any, ...]
+    names: list[str]
+    originals: list[Any]
+    weak: frozenset[int] = frozenset()
+    groups: tuple[Group, ...] = ()
+
+    @property
+    def arrays(self) -> list[np.ndarray[Any, Any]]:
+        """The leaves that are traced, and after them the memory that groups of them share."""
+        own = [value for value, traced in zip(self.values, self.is_array, strict=True) if traced]
+        return [*own, *(group.base for group in self.groups)]
+
+    @property
+    def targets(self) -> list[Any]:
+        """What is written to where the plan changes one of `arrays`."""
+        return [*self.originals, *(group.base for group in self.groups)]
+
+
+def entry_of(array: np.ndarray[Any, Any]) -> Entry:
+    """What a plan assumes about an input: dtype, shape and byte strides."""
+    return array.dtype, array.shape, array.strides
+
+
+def as_input(value: Any, name: str) -> np.ndarray[Any, Any]:
+    """An array argument in a form that programs take: plain ndarray, traced dtype, aligned, whole-element strides.
+
+    Raises TypeError for a dtype that cannot be traced.
+    """
+    trace.check_array(value, name)
+    array = np.asarray(value)
+    trace.check_dtype(array, name)
+    return in_whole_elements(array)
+
+
+def in_whole_elements(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """An array that programs take, aligned and with strides of whole elements: itself, or a copy."""
+    if not array.flags.aligned or any(stride % array.itemsize for stride in array.strides):
+        return array.copy(order="C")
+    return array
+
+
+def is_array_like(value: Any) -> bool:
+    """Whether an argument is traced: an array, a NumPy scalar, or something that turns into one."""
+    if isinstance(value, np.ndarray | np.generic):
+        return True
+    return hasattr(value, "__array__") and not isinstance(value, type | Proxy)
+
+
+class _Identity:
+    """Compares an unhashable object by identity."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Identity) and other.value is self.value
+
+
+def static_key(value: Any, name: str, function: str) -> Any:
+    """What tells static arguments apart. Raises TypeError for an object neither hashable nor with an identity."""
+    if type(value) in (float, complex):
+        return repr(value)  # tells -0.0 from 0.0, and nan is itself
+    try:
+        hash(value)
+    except TypeError:
+        if hasattr(value, "__dict__"):
+            return _Identity(value)
+        raise TypeError(
+            errors.message(errors.STATIC_UNHASHABLE, name=name, function=function, type=type(value).__name__)
+        ) from None
+    return value
+
+
+# --- names -------------------------------------------------------------------------------------------------------
+
+
+def leaf_names(parameters: Sequence[str], structure: Structure) -> list[str]:
+    """How the user would write each leaf of the arguments of a function with these positional parameters."""
+    positional, keywords = structure.children
+    names: list[str] = []
+    for position, child in enumerate(positional.children):
+        name = parameters[position] if position < len(parameters) else f"argument {position}"
+        names += leaf_paths(child, name)
+    for keyword, child in zip(keywords.keys, keywords.children, strict=True):
+        names += leaf_paths(child, keyword)
+    return names
+
+
+def positional_names(function: Callable[..., Any]) -> tuple[str, ...]:
+    """The names of the parameters that can be passed by position."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return ()
+    return tuple(item.name for item in parameters if item.kind in (item.POSITIONAL_ONLY, item.POSITIONAL_OR_KEYWORD))
+
+
+def difference(before: Leaves, now: Leaves) -> str:
+    """Why a call does not fit the plan of another."""
+    if before.structure != now.structure:
+        return "the arguments are nested differently, or passed under other names"
+    for name, old, new in zip(now.names, before.key[SETTINGS:], now.key[SETTINGS:], strict=True):
+        if old != new:
+            return f"argument {name} was {entry_text(old)} and is {entry_text(new)}"
+    if before.key[SETTINGS - 1] != now.key[SETTINGS - 1]:
+        return "other arguments share memory"
+    return "a setting of tracer.config changed"
+
+
+def entry_text(entry: Any) -> str:
+    """What a key says about one leaf, for messages."""
+    if entry[0] == "generator":
+        return f"a generator of {entry[1].bits.__name__}"
+    if isinstance(entry[0], type):
+        return f"the static {entry[0].__name__} {entry[1]}" if len(entry) > 1 else f"any {entry[0].__name__}"
+    return f"{entry[0]}{list(entry[1])} with strides {entry[2]}"
+
+
+# --- for the native call path ------------------------------------------------------------------------------------
+
+
+class _NoFastPath(Exception):
+    """A nest that only the slow path takes apart."""
+
+
+def spec(leaves: Leaves, scalars: Collection[int] = ()) -> tuple[Any, ...] | None:
+    """How the dispatcher recognises such arguments; None where it cannot.
+
+    `scalars` are traced leaves, counted among these, that only NumPy scalars may stand for, not 0-d arrays.
+    """
+    position, traced = iter(range(len(leaves.values))), iter(range(len(leaves.originals)))
+
+    def build(structure: Structure) -> Any:
+        if structure.kind == "leaf":
+            index = next(position)
+            value = leaves.values[index]
+            if leaves.is_array[index]:
+                if next(traced) in scalars:
+                    raise _NoFastPath
+                kind = "float" if index in leaves.weak else "array"
+                return (kind, value.dtype.num) if kind == "float" else (kind, *array_entry(value))
+            return "static", value
+        children = tuple(build(child) for child in structure.children)
+        if structure.kind == "none":
+            return "static", None
+        if structure.kind in ("tuple", "list"):
+            return structure.kind, children
+        if structure.kind == "dict" and structure.type is dict:
+            return "dict", tuple(zip(structure.keys, children, strict=True))
+        raise _NoFastPath
+
+    if leaves.groups or any(map(is_generator, leaves.originals)):
+        return None
+    try:
+        positional = [build(child) for child in leaves.structure.children[0].children]
+        keywords = [build(child) for child in leaves.structure.children[1].children]
+    except _NoFastPath:
+        return None
+    return (*positional, *keywords)
+
+
+def array_entry(array: np.ndarray[Any, Any]) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
+    """What the dispatcher compares of an array."""
+    return array.dtype.num, array.shape, array.strides
