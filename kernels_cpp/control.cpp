@@ -56,6 +56,10 @@ class Scan final : public Instruction {
 
     std::string name() const override { return "scan of " + std::to_string(steps_) + " steps"; }
 
+    void find_loops(std::vector<FoundLoop>& found, double times) const override {
+        inner_->find_loops(found, times * static_cast<double>(steps_));
+    }
+
   private:
     // One buffer of the inner program, and where it is in the outer one; `row` in bytes.
     struct Window {
@@ -319,6 +323,12 @@ class Branch final : public Instruction {
     double cost() const override { return std::max((*programs_[0])->cost(), (*programs_[1])->cost()); }
 
     std::string name() const override { return "branch"; }
+
+    void find_loops(std::vector<FoundLoop>& found, double times) const override {
+        for (const auto& program : programs_) {
+            (*program)->find_loops(found, times);
+        }
+    }
 
   private:
     View predicate_, arena_;

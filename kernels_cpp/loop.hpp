@@ -5,6 +5,7 @@
 // outside the row axis, and one for the pieces of the row axis itself.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
@@ -21,6 +22,11 @@ struct Memory {
     int buffer;
     int64_t offset;  // bytes
 };
+
+// Native code of a loop: computes and stores all points whose place on one axis is in [begin, end). That is the first
+// axis, and the operands are at their beginning; or, if there are reductions, the row axis, and the operands are at the
+// beginning of a tile. What is reduced is then left in blocks, which follow the other slots.
+using NativeLoop = void (*)(char* const* slots, int64_t begin, int64_t end);
 
 // One thing done to a tile. Slots are entries of the pointer table.
 struct Action {
@@ -52,7 +58,8 @@ struct ReducePlan {
     ReduceOps ops;
     BlockKernel add_rows;  // adds two rows in the type reduced; nullptr if there is no such kernel
     uint32_t slot;
-    int64_t size;  // bytes of a value
+    uint32_t native_slot;  // where native code leaves the values
+    int64_t size;          // bytes of a value
     Memory target;
     bool whole;                // a tile gives one value
     bool complete;             // run by one thread, each target is final when it is flushed
@@ -85,17 +92,44 @@ struct LoopPlan {
     std::vector<Memory> operands;        // loads, then stores: the first slots
     std::vector<const char*> constants;  // the next slots: blocks of immediates
     int registers = 0;                   // the last slots: blocks in the scratch memory
+    int blocks = 0;                      // the registers, and those for what native code leaves to be reduced
     size_t registers_at = 0, register_bytes = 0, carried_at = 0;
     size_t scratch_bytes = 0;
     std::vector<GatherPlan> gathers;
     std::vector<Action> actions;
     std::vector<StorePlan> stores;
     std::vector<ReducePlan> reduces;
+    Shape shape;                                    // lengths of the axes
+    int row_axis = 0;                               // the axis that tiles are cut from
+    std::vector<Shape> strides;                     // of the operands, in bytes
     double cost = 0.0;                              // estimated nanoseconds on one core
+    double native_cost = 0.0;                       // the same for native code
     std::vector<std::shared_ptr<const char>> kept;  // owners of `constants`
 };
 
 LoopPlan plan_loop(py::handle description, BufferTable& table);
-void run_loop(const LoopPlan& plan, const Context& context);
+void run_loop(const LoopPlan& plan, const Context& context, NativeLoop native);
+
+class FusedLoop final : public Instruction {
+  public:
+    FusedLoop(py::handle description, BufferTable& table);
+
+    void run(const Context& context) const override;
+    double cost() const override { return plan_.cost; }
+    std::string name() const override;
+    void find_loops(std::vector<FoundLoop>& found, double times) const override;
+    // What native code must know; see Program::loops.
+    py::tuple outline() const;
+    // Runs the loop by native code, for as long as the program lives; `owner` keeps that. A run in progress goes on as
+    // it began.
+    void use_native(NativeLoop function, py::object owner) const;
+
+  private:
+    LoopPlan plan_;
+    py::object description_;
+    std::vector<Dtype> operand_types_;
+    mutable py::object owner_;
+    mutable std::atomic<NativeLoop> native_{nullptr};
+};
 
 }  // namespace tracer

@@ -75,6 +75,7 @@ class Planner {
         place_operands();
         schedule();
         make_reductions();
+        describe_axes();
         lay_out_scratch();
         estimate_cost();
         return std::move(plan_);
@@ -419,6 +420,8 @@ class Planner {
             const KernelEntry* rows = find_kernel(reduce.ops.row_kernel, type, type);
             reduce.add_rows = rows != nullptr && reduce.ops.rounds > 1 ? rows->fn : nullptr;
             reduce.slot = slot_[target.reg];
+            reduce.native_slot =
+                static_cast<uint32_t>(block_slot(plan_.registers + static_cast<int>(plan_.reduces.size())));
             reduce.size = target.size;
             reduce.target = {target.view.buffer, target.offset};
             describe_totals(target, reduce);
@@ -495,15 +498,27 @@ class Planner {
         }
     }
 
+    // What native code walks over.
+    void describe_axes() {
+        plan_.shape = draft_.shape;
+        plan_.row_axis = static_cast<int>(row_axis_);
+        for (const auto* group : {&draft_.loads, &draft_.stores}) {
+            for (const DraftOperand& operand : *group) {
+                plan_.strides.push_back(operand.strides);
+            }
+        }
+        plan_.blocks = plan_.registers + static_cast<int>(plan_.reduces.size());
+    }
+
     void lay_out_scratch() {
-        size_t at = aligned((operand_count() + plan_.constants.size() + plan_.registers) * sizeof(char*));
+        size_t at = aligned((operand_count() + plan_.constants.size() + plan_.blocks) * sizeof(char*));
         int64_t size = 1;
         for (const Dtype type : draft_.registers) {
             size = std::max(size, itemsize(type));
         }
         plan_.registers_at = at;
         plan_.register_bytes = aligned(tile_size() * size);
-        at += plan_.registers * plan_.register_bytes;
+        at += plan_.blocks * plan_.register_bytes;
         for (ReducePlan& reduce : plan_.reduces) {
             reduce.cells_at = at;
             at += aligned(reduce.cells * reduce.ops.cell);
@@ -517,15 +532,18 @@ class Planner {
     }
 
     void estimate_cost() {
-        double element = 0.0;
+        double element = 0.0, native = 0.0;
         for (const auto* group : {&draft_.loads, &draft_.stores, &draft_.targets}) {
             for (const DraftOperand& operand : *group) {
                 element += 0.02 * static_cast<double>(operand.size) + (is_contiguous(operand) ? 0.0 : 0.5);
+                native += 0.006 * static_cast<double>(operand.size);
             }
         }
         for (size_t t = 0; t < draft_.steps.size(); ++t) {
             if (needed_[draft_.first_step() + t]) {
-                element += step_cost(draft_.steps[t].kernel->name, draft_.steps[t].kernel->in);
+                const double step = step_cost(draft_.steps[t].kernel->name, draft_.steps[t].kernel->in);
+                element += step;
+                native += 0.2 * step;
             }
         }
         double tiles = 1.0;
@@ -533,35 +551,16 @@ class Planner {
             tiles *= static_cast<double>(level.count);
         }
         const double calls = static_cast<double>(plan_.actions.size() + plan_.gathers.size());
-        plan_.cost = 20.0 + static_cast<double>(draft_.size()) * element + tiles * (5.0 + calls * 4.0);
+        const auto points = static_cast<double>(draft_.size());
+        plan_.cost = 20.0 + points * element + tiles * (5.0 + calls * 4.0);
+        plan_.native_cost = 20.0 + points * native + (plan_.reduces.empty() ? 0.0 : tiles * 30.0);
     }
-};
-
-class Loop final : public Instruction {
-  public:
-    Loop(py::handle description, BufferTable& table)
-        : plan_(plan_loop(description, table)), steps_(py::len(description.attr("steps"))) {}
-
-    void run(const Context& context) const override { run_loop(plan_, context); }
-    double cost() const override { return plan_.cost; }
-    std::string name() const override {
-        return "loop of " + std::to_string(steps_) + " steps, tiles of " + std::to_string(plan_.rows) + " x " +
-               std::to_string(plan_.row_size) + ", " + std::to_string(plan_.registers) + " blocks";
-    }
-
-  private:
-    LoopPlan plan_;
-    size_t steps_;
 };
 
 }  // namespace
 
 LoopPlan plan_loop(py::handle description, BufferTable& table) {
     return Planner(read_loop(description, table), table).plan();
-}
-
-std::unique_ptr<Instruction> make_loop(py::handle description, BufferTable& table) {
-    return std::make_unique<Loop>(description, table);
 }
 
 }  // namespace tracer

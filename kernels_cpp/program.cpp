@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <new>
 
+#include "loop.hpp"
 #include "output_memory.hpp"
 #include "threads.hpp"
 
@@ -212,7 +213,23 @@ PyObject* Program::make_output(int64_t i) const {
     return new_output(dtypes_[outputs_[i]], buffer.shape, buffer.size * itemsize(buffer.dtype)).release().ptr();
 }
 
+void Program::notice_run() {
+    until_hot_ -= cost_;
+    if (until_hot_ >= 0.0) {
+        return;
+    }
+    const py::object callback = std::move(when_hot_);
+    try {
+        callback();
+    } catch (py::error_already_set& error) {
+        error.discard_as_unraisable(callback);
+    }
+}
+
 void Program::execute(char* const* arguments, PyObject** outputs, PyObject* const* owners, double* times) {
+    if (until_hot_ >= 0.0) {
+        notice_run();
+    }
     Lease state(*this);
     for (size_t i = 0; i < arguments_.size(); ++i) {
         if (arguments_[i] >= 0) {
@@ -275,6 +292,36 @@ void Program::run_inside(const Context& context) const {
     } catch (...) {
         throw Failure{std::current_exception(), instructions_[at]->line};
     }
+}
+
+void Program::find_loops(std::vector<FoundLoop>& found, double times) const {
+    for (const auto& instruction : instructions_) {
+        instruction->find_loops(found, times);
+    }
+}
+
+py::list Program::loops() const {
+    std::vector<FoundLoop> found;
+    find_loops(found, 1.0);
+    py::list result;
+    for (const auto& [loop, times] : found) {
+        result.append(py::make_tuple(loop->outline(), loop->cost() * times));
+    }
+    return result;
+}
+
+void Program::use_native(size_t number, uintptr_t address, py::object owner) const {
+    std::vector<FoundLoop> found;
+    find_loops(found, 1.0);
+    if (number >= found.size() || address == 0) {
+        malformed("there is no loop " + std::to_string(number));
+    }
+    found[number].loop->use_native(reinterpret_cast<NativeLoop>(address), std::move(owner));
+}
+
+void Program::when_hot(double nanoseconds, py::object callback) {
+    when_hot_ = std::move(callback);
+    until_hot_ = nanoseconds;
 }
 
 namespace {
@@ -402,6 +449,14 @@ void bind_program(py::module_& m) {
             "Run on a list of arrays; gives the list of outputs.")
         .def("run_timed", &Program::run_timed, py::arg("arguments"),
              "As run; gives also the nanoseconds that each instruction took.")
+        .def("loops", &Program::loops,
+             "For each loop, those of inner programs too: its description, the lengths of its axes, the axis whose\n"
+             "places a call of native code is given a range of, the operands (slot, dtype, buffer, offset and strides\n"
+             "in bytes), and its share of the program's cost.")
+        .def("use_native", &Program::use_native, py::arg("number"), py::arg("address"), py::arg("owner"),
+             "From now on run a loop by the function at an address, which `owner` keeps there.")
+        .def("when_hot", &Program::when_hot, py::arg("nanoseconds"), py::arg("callback"),
+             "Call a function once, in the run at which the work since now comes to an estimated time.")
         .def_property_readonly("num_arguments", &Program::argument_count)
         .def_property_readonly("num_outputs", &Program::output_count)
         .def_property_readonly("cost", &Program::cost, "Estimated nanoseconds of a run on one core.")

@@ -83,6 +83,14 @@ struct Context {
     }
 };
 
+class FusedLoop;  // loop.hpp
+
+// A loop, and how often it runs in one run of the program that it was asked of.
+struct FoundLoop {
+    const FusedLoop* loop;
+    double times;
+};
+
 // One instruction. Constructors verify and throw std::invalid_argument; run() may throw std::out_of_range (IndexError),
 // std::invalid_argument (ValueError), py::error_already_set (GIL held), anything else becomes RuntimeError.
 // The program attaches its index and line to the Python exception.
@@ -93,6 +101,8 @@ struct Instruction {
     // Estimated nanoseconds of one run on one core: decides about the GIL and about threads.
     virtual double cost() const { return 0.0; }
     virtual std::string name() const = 0;
+    // Appends the loops that it is or has inside, of which one run of it is `times` runs of the whole.
+    virtual void find_loops(std::vector<FoundLoop>& /*found*/, double /*times*/) const {}
 };
 
 // Factories; each reads the attributes of one Python instruction. The program sets `line` itself.
@@ -163,6 +173,13 @@ class Program {
     void place(char** base, char* arena) const;
     void run_inside(const Context& context) const;
 
+    void find_loops(std::vector<FoundLoop>& found, double times) const;
+    // Every loop, those of inner programs too, for the generator of native code; `use_native` counts them the same way.
+    py::list loops() const;
+    void use_native(size_t number, uintptr_t address, py::object owner) const;
+    // Calls `callback` once, when the runs since then are estimated to have taken so many nanoseconds.
+    void when_hot(double nanoseconds, py::object callback);
+
     py::list run(py::handle arguments, double* times = nullptr);
     py::tuple run_timed(py::handle arguments);
     std::string text() const;
@@ -183,7 +200,10 @@ class Program {
     std::string line_;
     int64_t arena_ = 0;
     double cost_ = 0.0;
+    double until_hot_ = -1.0;  // nanoseconds; negative: nobody asked
+    py::object when_hot_;
 
+    void notice_run();
     void read_buffers(py::handle description);
     void share(int64_t argument, int64_t output);
     void read_instructions(py::handle description);

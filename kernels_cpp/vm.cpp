@@ -18,7 +18,8 @@ constexpr int MAX_LEVELS = 66;
 struct Job {
     const LoopPlan& plan;
     const Context& context;
-    int split = 0;  // the level that is divided among the parts
+    NativeLoop native;  // computes a tile, if there is one
+    int split = 0;      // the level that is divided among the parts
     int64_t parts = 1;
     std::vector<std::vector<char>> totals;  // per reduction; empty if targets are final when flushed
     std::atomic<bool> out_of_memory{false};
@@ -119,7 +120,8 @@ void store_tile(const StorePlan& store, char* const* slots, int64_t rows, int64_
 // One thread's walk over its part of the nest.
 class Walker {
   public:
-    Walker(Job& job, int64_t part) : plan_(job.plan), levels_(static_cast<int>(job.plan.levels.size())) {
+    Walker(Job& job, int64_t part)
+        : plan_(job.plan), native_(job.native), levels_(static_cast<int>(job.plan.levels.size())) {
         for (int k = 0; k < levels_; ++k) {
             low_[k] = 0;
             high_[k] = plan_.levels[k].count;
@@ -143,19 +145,19 @@ class Walker {
         do {
             const int64_t rows =
                 index_[plan_.rows_level] + 1 == plan_.levels[plan_.rows_level].count ? plan_.last_rows : plan_.rows;
-            for (const GatherPlan& gather : plan_.gathers) {
-                if (gather.last_level >= changed) {
-                    gather_block(gather.walk, gather.size, gather.all_rows ? plan_.rows : rows, slots_[gather.from],
-                                 slots_[gather.to]);
-                }
+            if (native_ != nullptr) {
+                compute_natively(rows);
+            } else {
+                gather(rows, changed);
+                compute(rows);
             }
-            compute(rows);
             changed = advance(rows);
         } while (changed >= 0);
     }
 
   private:
     const LoopPlan& plan_;
+    const NativeLoop native_;
     const int levels_;
     char** slots_;
     Carried* carried_ = nullptr;
@@ -175,7 +177,7 @@ class Walker {
         for (const char* constant : plan_.constants) {
             *slot++ = const_cast<char*>(constant);
         }
-        for (int i = 0; i < plan_.registers; ++i) {
+        for (int i = 0; i < plan_.blocks; ++i) {
             *slot++ = memory + plan_.registers_at + i * plan_.register_bytes;
         }
     }
@@ -199,6 +201,23 @@ class Walker {
             }
             carried.destination += carried.steps[job.split] * low_[job.split];
             reduce.ops.clear(carried.cells, reduce.cells);
+        }
+    }
+
+    void gather(int64_t rows, int changed) {
+        for (const GatherPlan& gather : plan_.gathers) {
+            if (gather.last_level >= changed) {
+                gather_block(gather.walk, gather.size, gather.all_rows ? plan_.rows : rows, slots_[gather.from],
+                             slots_[gather.to]);
+            }
+        }
+    }
+
+    void compute_natively(int64_t rows) {
+        native_(slots_, 0, rows);
+        for (size_t i = 0; i < plan_.reduces.size(); ++i) {
+            const ReducePlan& reduce = plan_.reduces[i];
+            add_tile(reduce, carried_[i], slots_[reduce.native_slot], rows, plan_.row_size);
         }
     }
 
@@ -309,12 +328,42 @@ void merge_totals(Job& job) {
     }
 }
 
+// Parts for work of an estimated length.
+int64_t wanted_parts(double cost) {
+    return cost > PARALLEL_ABOVE ? std::min<int64_t>(thread_count(), static_cast<int64_t>(cost / PART_AT_LEAST)) : 1;
+}
+
+// What the threads of one run of native code share.
+struct NativeJob {
+    NativeLoop native;
+    char* const* slots;
+    int64_t count, parts;
+};
+
+void run_native_part(void* data, int64_t part) {
+    const NativeJob& job = *static_cast<NativeJob*>(data);
+    job.native(job.slots, job.count * part / job.parts, job.count * (part + 1) / job.parts);
+}
+
+void run_native(const LoopPlan& plan, const Context& context, NativeLoop native) {
+    char** slots = reinterpret_cast<char**>(scratch(plan.operands.size() * sizeof(char*)));
+    for (size_t i = 0; i < plan.operands.size(); ++i) {
+        slots[i] = context.base[plan.operands[i].buffer] + plan.operands[i].offset;
+    }
+    NativeJob job{native, slots, plan.shape[0], 1};
+    job.parts = std::clamp<int64_t>(job.count, 1, wanted_parts(plan.native_cost));
+    parallel_run(job.parts, run_native_part, &job);
+}
+
 }  // namespace
 
-void run_loop(const LoopPlan& plan, const Context& context) {
-    Job job{plan, context, 0, 1, {}, {}};
-    if (plan.cost > PARALLEL_ABOVE && !plan.empty) {
-        const int64_t wanted = std::min<int64_t>(thread_count(), static_cast<int64_t>(plan.cost / PART_AT_LEAST));
+void run_loop(const LoopPlan& plan, const Context& context, NativeLoop native) {
+    if (native != nullptr && plan.reduces.empty()) {
+        return run_native(plan, context, native);
+    }
+    Job job{plan, context, native, 0, 1, {}, {}};
+    const int64_t wanted = plan.empty ? 1 : wanted_parts(native != nullptr ? plan.native_cost : plan.cost);
+    if (wanted > 1) {
         job.split = split_level(plan, wanted);
         job.parts = std::clamp<int64_t>(plan.levels[job.split].count, 1, wanted);
     }

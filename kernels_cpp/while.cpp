@@ -9,6 +9,7 @@ namespace tracer {
 namespace {
 
 constexpr int64_t ALIGNMENT = 64;
+constexpr double GUESSED_STEPS = 1000.0;  // how many there are is not known
 constexpr int64_t FIRST_CHUNK = 1 << 12, LARGEST_CHUNK = 1 << 26;
 
 int64_t aligned(int64_t bytes) {
@@ -90,16 +91,23 @@ class While final : public Instruction {
         }
     }
 
-    // How many steps there are is not known; these are enough to let other threads of Python go on meanwhile.
+    // Enough to let other threads of Python go on meanwhile.
     double cost() const override {
         double sum = condition_->cost();
         for (const auto& sweep : sweeps_) {
             sum += sweep->inner->cost() + 20.0;
         }
-        return 1000.0 * sum;
+        return GUESSED_STEPS * sum;
     }
 
     std::string name() const override { return "while of " + std::to_string(sweeps_.size()) + " sweeps"; }
+
+    void find_loops(std::vector<FoundLoop>& found, double times) const override {
+        condition_->find_loops(found, times * GUESSED_STEPS);
+        for (const auto& sweep : sweeps_) {
+            sweep->inner->find_loops(found, times * GUESSED_STEPS);
+        }
+    }
 
   private:
     struct Carry {

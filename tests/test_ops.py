@@ -171,8 +171,33 @@ def test_a_wrong_transpose_is_caught(monkeypatch):
 
 # --- batches -----------------------------------------------------------------------------------------------------
 
+# The data tell the size of what these give, which may then differ from example to example.
+SIZED_BY_DATA = {
+    f"np.{name_of(function)}"
+    for function, entry in FUNCTIONS.items()
+    if entry.apply.__module__ == "tracer.ops.run_time_sizes"
+}
 
-@every_case
+
+def is_sized_by_data(name):
+    return name.rpartition("-")[0] in SIZED_BY_DATA
+
+
+@pytest.mark.parametrize(
+    ("name", "function", "shapes", "domain"), [case for case in CASES if is_sized_by_data(case[0])]
+)
+def test_sizes_of_the_data_are_refused_in_a_batch(name, function, shapes, domain):
+    batches = batches_for(name, shapes, domain, np.dtype(np.float64))
+    batch = next(batch for _, batch, axes in batches if all(axis == 0 for axis in axes))
+    with pytest.raises(tracer.errors.ConcretizationError, match=r"HINT: choose with np\.where"):
+        tracer.vmap(function)(*batch)
+
+
+@pytest.mark.parametrize(
+    ("name", "function", "shapes", "domain"),
+    [case for case in CASES if not is_sized_by_data(case[0])],
+    ids=[case[0] for case in CASES if not is_sized_by_data(case[0])],
+)
 def test_batched_values(name, function, shapes, domain):
     for dtype in map(np.dtype, (np.float64, np.complex128, np.int64)):
         if name.startswith("np.average") and dtype.kind == "i":
@@ -188,7 +213,10 @@ def test_batched_values(name, function, shapes, domain):
             assert_same(quietly(mapped, *batch), np.stack(expected), f"{name} of {dtype}, mapped {axes}")
 
 
-@pytest.mark.parametrize(("name", "function", "shapes", "domain"), REAL, ids=[case[0] for case in REAL])
+BATCHED = [case for case in REAL if not is_sized_by_data(case[0])]
+
+
+@pytest.mark.parametrize(("name", "function", "shapes", "domain"), BATCHED, ids=[case[0] for case in BATCHED])
 def test_batched_derivatives(name, function, shapes, domain):
     """Derivatives of the batch are those of the examples: in reverse mode summed over what the examples share."""
     for examples, batch, axes in batches_for(name, shapes, domain, np.float64):

@@ -33,6 +33,7 @@ FLAGS: dict[str, Flag] = {
     "check_nan": Flag(False),
     "backend": Flag("cpu", ("cpu", "reference")),
     "verify": Flag(False),
+    "jit": Flag("auto", ("auto", "off", "always")),
     "floatX": Flag("float64", ("float64", "float32")),
     # functions of symbolic variables
     "mode": Flag("Mode", _MODES),
@@ -143,6 +144,9 @@ class Config(_Settings):
         Default executor of compiled functions: "cpu" or "reference" (environment: ``TRACER_BACKEND``).
     verify : bool
         Verify the graph after every pass (environment: ``TRACER_VERIFY=1``; the tests set it).
+    jit : str
+        Whether loops become native code, which needs llvmlite: "auto", those of functions that have run for a while, on
+        a thread of its own; "always", all of them, before the first run; or "off" (environment: ``TRACER_JIT``).
     floatX : str
         dtype of symbolic variables that name none: "float64" or "float32".
     mode, optimizer, linker : str
@@ -172,7 +176,7 @@ class Config(_Settings):
 
     def __init__(self) -> None:
         super().__init__()
-        for name in ("threads", "check_nan", "backend", "verify"):
+        for name in ("threads", "check_nan", "backend", "verify", "jit"):
             text = os.environ.get(f"TRACER_{name.upper()}")
             if text is not None:
                 self.set(name, _read(f"environment variable TRACER_{name.upper()}", FLAGS[name], text))

@@ -86,7 +86,8 @@ class Traced:
     @property
     def streams(self) -> list[generators.Stream]:
         """The generators, captured ones, that are drawn from."""
-        return [item for item in dict.fromkeys((*self.shared, *self.updated)) if isinstance(item, generators.Stream)]
+        found: dict[Any, None] = dict.fromkeys((*self.shared, *self.updated))
+        return [item for item in found if isinstance(item, generators.Stream)]
 
     @property
     def watched(self) -> list[tuple[np.ndarray[Any, Any], str]]:

@@ -14,8 +14,8 @@ from tracer import errors
 from tracer.arguments import positional_names
 from tracer.compiled import Compiled
 from tracer.errors import derivatives as texts
-from tracer.graph.graph import Graph, substitute
-from tracer.graph.node import Node, constant, input_node, make_node
+from tracer.graph.graph import Graph, substitute, toposort
+from tracer.graph.node import INPUT, Node, constant, input_node, make_node
 from tracer.ops.gradient_control import MARK
 from tracer.rewrite.passes import stabilise
 from tracer.tracing import trace
@@ -188,14 +188,26 @@ class Variables:
         """What the function returns for the variables; computed from the marks."""
         return self._function(*self._args, **kwargs)
 
-    def opened(self, values: Sequence[Any]) -> list[Node]:
-        """Nodes of what the function returned, computed from the variables, by formulas that are stable."""
-        nodes = substitute([unwrap(value) for value in values], self._marks)
-        return list(stabilise(Graph((), nodes), frozenset(self.flat)).outputs)
+    def opened(self, values: Sequence[Any], alone: bool = False) -> list[Node]:
+        """Nodes of what the function returned, computed from the variables, by formulas that are stable.
+
+        With `alone` the derivative is that of these nodes and of nothing else: arguments that are inputs of the trace,
+        and are used in no other way, then need no variables in their place.
+        """
+        nodes = tuple([unwrap(value) for value in values])
+        order = toposort(nodes, self._marks.keys())
+        actual = self._actual.values()
+        if alone and all(node.op is INPUT for node in actual) and len(set(actual)) == len(actual):
+            if set(order).isdisjoint(actual):
+                self._marks = {mark: self._actual[node] for mark, node in self._marks.items()}
+                self._actual = {node: node for node in actual}
+        return list(stabilise(Graph((), nodes), frozenset(self.flat), self._marks, order).outputs)
 
     def close(self, nodes: Sequence[Node]) -> list[Any]:
         """Put the arguments in place of the variables and return values of the running trace."""
-        return [wrap(node, trace.current()) for node in substitute(nodes, self._actual)]
+        if any(node is not actual for node, actual in self._actual.items()):
+            nodes = substitute(nodes, self._actual)
+        return [wrap(node, trace.current()) for node in nodes]
 
     def passed_on(self, nest: Any) -> Any:
         """What the function returned besides, computed from the arguments."""

@@ -155,7 +155,7 @@ def differentiate(
     """A function's value, what it returned besides, and the gradient of the sum of its value."""
     variables = Variables(function, args, numbers, allow_int=allow_int)
     result, aux = split_aux(variables.call(kwargs), has_aux, variables.name, nest=False)
-    (cost,) = variables.opened([result])
+    (cost,) = variables.opened([result], alone=True)
     if holomorphic:
         check_complex(variables)
     check_cost(cost, variables.name, scalar=scalar, holomorphic=holomorphic)

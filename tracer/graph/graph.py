@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import NamedTuple
 
 from tracer.errors import GraphError
@@ -26,27 +26,26 @@ class Graph(_Fields):
         return self._nodes
 
 
-def toposort(outputs: Iterable[Node], stop: frozenset[Node] | set[Node] = frozenset()) -> list[Node]:
+def toposort(outputs: Iterable[Node], stop: Set[Node] = frozenset()) -> list[Node]:
     """Order the ancestors of nodes so that each comes after its inputs; nodes in `stop` count as leaves.
 
     Iterative, linear in the number of edges, and the same order for the same graph.
     """
     order: list[Node] = []
     finished: set[Node] = set()
-    entered: set[Node] = set()
     for output in outputs:
         stack = [output]
         while stack:
-            node = stack.pop()
-            if node in finished:
-                continue
-            if node.inputs and node not in entered and node not in stop:
-                entered.add(node)
-                stack.append(node)
-                stack += [item for item in node.inputs[::-1] if item not in finished]
-            else:
+            node = stack[-1]
+            if node not in finished:
+                if node.inputs and node not in stop:
+                    waiting = [item for item in node.inputs if item not in finished]
+                    if waiting:
+                        stack += waiting[::-1]
+                        continue
                 finished.add(node)
                 order.append(node)
+            stack.pop()
     return order
 
 

@@ -173,14 +173,6 @@ class Assembly:
         same = value.offset == 0 and strides == flat.strides and source.kind == "computed"
         return flat if same and squeezed(shape) == squeezed(source.shape) else Value(source, value.offset, strides)
 
-    def in_memory(self, node: Node, shape: Ints) -> Value:
-        """A node's value for an opaque item, with all axes, over a shape that it broadcasts to."""
-        value = self.values[node]
-        own: Any = node.type.shape
-        if value.source is None:
-            return Value(self.constant(np.array(value.scalar)).source, 0, (0,) * len(shape))
-        return value if own == shape else value._replace(strides=broadcast_strides(own, value.strides, shape))
-
     # --- arrays put together from pieces ---
 
     def assemble(self, node: Node) -> None:
@@ -257,7 +249,8 @@ class Assembly:
                 if node.op.family == "elementwise" and len(moving) < LARGEST_PIECE:
                     for item in node.inputs:
                         reads[item] = reads.get(item, 0) + 1
-                    moving[node] = any([depends(item) for item in node.inputs])
+                    found_below = [depends(item) for item in node.inputs]  # all are visited, for `reads`
+                    moving[node] = any(found_below)
             return moving[node]
 
         depends(piece)

@@ -16,6 +16,7 @@ from tracer.lower.items import (
     Item,
     Source,
     Value,
+    broadcast_strides,
     squeezed,
     tidy_strides,
 )
@@ -113,6 +114,14 @@ class Builder(Assembly):
         """A node is the very value of another one; whoever uses either uses both."""
         self.values[node] = self.values[other]
         self.uses[node] += self.uses[other] - 1
+
+    def in_memory(self, node: Node, shape: Ints) -> Value:
+        """A node's value for an opaque item, with all axes, over a shape that it broadcasts to."""
+        value = self.values[node]
+        own: Any = node.type.shape
+        if value.source is None:
+            return Value(self.constant(np.array(value.scalar)).source, 0, (0,) * len(shape))
+        return value if own == shape else value._replace(strides=broadcast_strides(own, value.strides, shape))
 
     # --- families ---
 

@@ -124,7 +124,8 @@ class Memory:
     """
 
     def __init__(self, outputs: Sequence[Source]) -> None:
-        self.outputs = frozenset(map(home, outputs))
+        self.homes: dict[Source, Source] = {}
+        self.outputs = frozenset(map(self.home, outputs))
         self.mentioned: dict[int, list[Source]] = {}
         self.left: dict[Source, list[int]] = {}
         self.started: set[Source] = set()
@@ -135,7 +136,7 @@ class Memory:
         for item in members:
             self.read(item, number, sources)
             if item.kind != "map" or item.target.stored:
-                sources.update(dict.fromkeys(map(home, item.targets)))
+                sources.update(dict.fromkeys(map(self.home, item.targets)))
         kept = [source for source in sources if source.is_computed and source not in self.outputs]
         self.mentioned[number] = kept
         for source in kept:
@@ -151,7 +152,20 @@ class Memory:
             if maker is not None and maker.again:
                 self.read(maker, number, sources)
             elif operand.source is not None:
-                sources[home(operand.source)] = None
+                sources[self.home(operand.source)] = None
+
+    def home(self, source: Source) -> Source:
+        """The source whose memory another one lives in."""
+        passed: list[Source] = []
+        while source not in self.homes:
+            passed.append(source)
+            if source.parent is None and source.base is None:
+                self.homes[source] = source
+            else:
+                source = source.parent[0] if source.parent is not None else source.base  # type: ignore[assignment]
+        found = self.homes[source]
+        self.homes.update(dict.fromkeys(passed, found))
+        return found
 
     def gain(self, number: int) -> int:
         """The bytes that running a group now frees, less those that it takes."""
@@ -174,13 +188,6 @@ class Memory:
             if left[0] == 1:
                 last.append(left[1])
         return last
-
-
-def home(source: Source) -> Source:
-    """The source whose memory another one lives in."""
-    while source.parent is not None or source.base is not None:
-        source = source.parent[0] if source.parent is not None else source.base  # type: ignore[assignment]
-    return source
 
 
 class Dependencies:

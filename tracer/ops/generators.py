@@ -65,13 +65,37 @@ def source_of(generator: np.random.Generator | np.random.RandomState) -> Source:
     return Source(type(bits_of(generator)), isinstance(generator, np.random.RandomState))
 
 
-def _parts(state: Any) -> Iterator[tuple[dict[str, Any], str]]:
-    """Where the numbers of a state are, in an order of their own: a dictionary and the key in it."""
+class _Part(NamedTuple):
+    """One number or array of a state: under which name of the state, or of the dictionary there, and what it is."""
+
+    outer: str | None
+    key: str
+    kind: str
+    words: int
+
+
+def _parts(state: Any, outer: str | None = None) -> Iterator[_Part]:
     for key, value in state.items():
         if isinstance(value, dict):
-            yield from _parts(value)
+            yield from _parts(value, key)
+        elif isinstance(value, np.ndarray):
+            yield _Part(outer, key, "array", value.nbytes // 8)
+        elif isinstance(value, float):
+            yield _Part(outer, key, "float", 1)
         elif not isinstance(value, str):
-            yield state, key
+            yield _Part(outer, key, "wide", 2) if key in _WIDE else _Part(outer, key, "int", 1)
+
+
+@cache
+def _layout(bits: type[np.random.BitGenerator], is_legacy: bool) -> tuple[_Part, ...]:
+    """The parts of the states of one kind of generator, in order."""
+    return tuple(_parts(_read(Source(bits, is_legacy).make())))
+
+
+def _read(generator: np.random.Generator | np.random.RandomState) -> Any:
+    if isinstance(generator, np.random.RandomState):
+        return generator.get_state(legacy=False)
+    return bits_of(generator).state
 
 
 def state_of(generator: np.random.Generator | np.random.RandomState) -> Array:
@@ -80,19 +104,16 @@ def state_of(generator: np.random.Generator | np.random.RandomState) -> Array:
     >>> state_of(np.random.default_rng(1)).shape
     (6,)
     """
-    if isinstance(generator, np.random.RandomState):
-        found: Any = generator.get_state(legacy=False)
-    else:
-        found = bits_of(generator).state
+    found = _read(generator)
     words: list[Any] = []
-    for holder, key in _parts(found):
-        value = holder[key]
-        if isinstance(value, np.ndarray):
-            words += value.view(np.uint64).tolist()
-        elif isinstance(value, float):
-            words += np.array([value]).view(np.uint64).tolist()
+    for outer, key, kind, _ in _layout(*source_of(generator)):
+        value = found[key] if outer is None else found[outer][key]
+        if kind == "wide":
+            words += (value & _WORD, value >> 64)
+        elif kind == "int":
+            words.append(int(value))
         else:
-            words += (value & _WORD, value >> 64) if key in _WIDE else (int(value),)
+            words += np.atleast_1d(value).view(np.uint64).tolist()
     return np.array(words, np.uint64)
 
 
@@ -108,22 +129,18 @@ def load_state(generator: np.random.Generator | np.random.RandomState, words: Ar
     >>> one.random() == other.random()
     True
     """
-    if isinstance(generator, np.random.RandomState):
-        state: Any = generator.get_state(legacy=False)
-    else:
-        state = bits_of(generator).state
+    state = _read(generator)
     numbers, place = words.tolist(), 0
-    for holder, key in tuple(_parts(state)):
-        value = holder[key]
-        if isinstance(value, np.ndarray):
-            count = value.nbytes // 8
-            holder[key] = np.array(numbers[place : place + count], np.uint64).view(value.dtype)
-        elif isinstance(value, float):
-            count = 1
-            holder[key] = float(np.array(numbers[place : place + 1], np.uint64).view(np.float64)[0])
+    for outer, key, kind, count in _layout(*source_of(generator)):
+        holder = state if outer is None else state[outer]
+        if kind == "wide":
+            holder[key] = numbers[place] + (numbers[place + 1] << 64)
+        elif kind == "int":
+            holder[key] = numbers[place]
+        elif kind == "array":
+            holder[key] = np.array(numbers[place : place + count], np.uint64).view(holder[key].dtype)
         else:
-            count = 2 if key in _WIDE else 1
-            holder[key] = numbers[place] + (numbers[place + 1] << 64 if count == 2 else 0)
+            holder[key] = float(np.array(numbers[place : place + 1], np.uint64).view(np.float64)[0])
         place += count
     if isinstance(generator, np.random.RandomState):
         generator.set_state(state)
@@ -137,16 +154,25 @@ def _state_type(source: Source) -> ArrayType:
 
 
 class _Scratch(threading.local):
-    """A generator of each kind for each thread, into which states are loaded."""
+    """A generator of each kind for each thread, with the state that a draw left it in."""
 
     def __init__(self) -> None:
-        self.made: dict[Source, Any] = {}
+        self.made: dict[Source, tuple[Any, bytes]] = {}
 
-    def of(self, source: Source) -> Any:
-        found = self.made.get(source)
-        if found is None:
-            found = self.made[source] = source.make()
-        return found
+    def take(self, source: Source, words: Array) -> Any:
+        """A generator in a state. Draws follow each other, so that it often is in that state already."""
+        generator, held = self.made.pop(source, (None, b""))
+        if generator is None:
+            generator = source.make()
+        if held != words.tobytes():
+            load_state(generator, words)
+        return generator
+
+    def give(self, source: Source, generator: Any) -> Array:
+        """Keep a generator for the next draw; its state."""
+        words = state_of(generator)
+        self.made[source] = generator, words.tobytes()
+        return words
 
 
 _scratch = _Scratch()
@@ -207,8 +233,7 @@ def _evaluate(state: Array, *inputs: Array, draw: Draw) -> tuple[Array, Array]:
     if state.ndim > 1:
         pairs = [_evaluate(*items, draw=draw) for items in zip(state, *inputs, strict=True)]
         return np.stack([pair[0] for pair in pairs]), np.stack([pair[1] for pair in pairs])
-    generator = _scratch.of(draw.source)
-    load_state(generator, state)
+    generator = _scratch.take(draw.source, state)
     method, options = getattr(generator, draw.method), dict(draw.options)
     if draw.has_size:
         options["size"] = draw.size if draw.size or draw.event else None
@@ -219,7 +244,7 @@ def _evaluate(state: Array, *inputs: Array, draw: Draw) -> tuple[Array, Array]:
         sample = np.empty((*draw.lead, *draw.size, *draw.event), draw.dtype)
         for index in np.ndindex(*draw.lead):
             sample[index] = method(**{name: item[index] for name, item in given.items()}, **options)
-    return state_of(generator), np.asarray(sample, draw.dtype)
+    return _scratch.give(draw.source, generator), np.asarray(sample, draw.dtype)
 
 
 def _batch(inputs: Sequence[Any], is_batched: Sequence[bool], size: int, draw: Draw) -> tuple[Any, Any]:

@@ -29,7 +29,7 @@ def _truth(a: Any) -> Any:
 # --- places ------------------------------------------------------------------------------------------------------
 
 
-@composite(np.nonzero)
+@composite(np.nonzero, examples=[(lambda x: np.nonzero(x)[-1], ((2, 3),))])
 def _nonzero(a: Any) -> tuple[Any, ...]:
     """The indices of the elements that are not zero, one array for each axis."""
     (a,) = lift(a)
@@ -43,13 +43,13 @@ def _nonzero(a: Any) -> tuple[Any, ...]:
     return (places,) if a.ndim == 1 else tuple(np.unravel_index(places, a.shape))
 
 
-@composite(np.flatnonzero)
+@composite(np.flatnonzero, examples=[(np.flatnonzero, ((2, 3),))])
 def _flatnonzero(a: Any) -> Any:
     """The places in the flattened array of the elements that are not zero."""
     return np.nonzero(np.ravel(a))[0]
 
 
-@composite(np.argwhere)
+@composite(np.argwhere, examples=[(np.argwhere, ((2, 3),))])
 def _argwhere(a: Any) -> Any:
     """The indices of the elements that are not zero, one row for each."""
     if not np.ndim(a):
@@ -57,14 +57,14 @@ def _argwhere(a: Any) -> Any:
     return np.stack(np.nonzero(a), axis=-1)
 
 
-@composite(np.extract)
+@composite(np.extract, examples=[(np.extract, ((4,), (4,)))])
 def _extract(condition: Any, arr: Any) -> Any:
     """The elements of the flattened array where a condition is true."""
     condition, arr = lift(condition, arr)
     return np.take(np.ravel(arr), np.flatnonzero(condition))
 
 
-@composite(np.trim_zeros)
+@composite(np.trim_zeros, examples=[(np.trim_zeros, ((4,),))])
 def _trim_zeros(filt: Any, trim: str = "fb", axis: Any = None) -> Any:
     """The array without zeros at the ends of its axes."""
     (filt,) = lift(filt)
@@ -105,7 +105,7 @@ def _begins(ordered: Any, equal_nan: bool) -> Any:
     return np.concatenate([np.ones_like(differs, shape=(min(1, ordered.shape[0]),)), differs])
 
 
-@composite(np.unique)
+@composite(np.unique, examples=[(np.unique, ((5,),)), (lambda x: np.unique(x, return_inverse=True)[1], ((5,),))])
 def _unique(
     ar: Any,
     return_index: bool = False,
@@ -168,25 +168,25 @@ class UniqueInverseResult(NamedTuple):
     inverse_indices: Any
 
 
-@composite(np.unique_all)
+@composite(np.unique_all, examples=[(lambda x: np.unique_all(x).indices, ((5,),))])
 def _unique_all(x: Any) -> UniqueAllResult:
     """Unique elements with the index of the first of each, the inverse and counts; each NaN is one of its own."""
     return UniqueAllResult(*np.unique(x, True, True, True, equal_nan=False))
 
 
-@composite(np.unique_counts)
+@composite(np.unique_counts, examples=[(lambda x: np.unique_counts(x).values, ((5,),))])
 def _unique_counts(x: Any) -> UniqueCountsResult:
     """Unique elements and counts; each NaN is one of its own."""
     return UniqueCountsResult(*np.unique(x, return_counts=True, equal_nan=False))
 
 
-@composite(np.unique_inverse)
+@composite(np.unique_inverse, examples=[(lambda x: np.unique_inverse(x).inverse_indices, ((5,),))])
 def _unique_inverse(x: Any) -> UniqueInverseResult:
     """Unique elements and the inverse; each NaN is one of its own."""
     return UniqueInverseResult(*np.unique(x, return_inverse=True, equal_nan=False))
 
 
-@composite(np.unique_values)
+@composite(np.unique_values, examples=[(lambda x: np.sort(np.unique_values(x)), ((5,),))])
 def _unique_values(x: Any) -> Any:
     """Unique elements; each NaN is one of its own."""
     return np.unique(x, equal_nan=False)
@@ -195,14 +195,14 @@ def _unique_values(x: Any) -> Any:
 # --- sets --------------------------------------------------------------------------------------------------------
 
 
-@composite(np.union1d)
+@composite(np.union1d, examples=[(np.union1d, ((4,), (3,)))])
 def _union1d(ar1: Any, ar2: Any) -> Any:
     """The elements of either of two arrays."""
     one, two = lift(ar1, ar2)
     return np.unique(np.concatenate([np.ravel(one), np.ravel(two)]))
 
 
-@composite(np.intersect1d)
+@composite(np.intersect1d, examples=[(np.intersect1d, ((4,), (3,)))])
 def _intersect1d(ar1: Any, ar2: Any, assume_unique: bool = False, return_indices: bool = False) -> Any:
     """The elements of both arrays, and on request their first places."""
     one, two = (np.ravel(item) for item in lift(ar1, ar2))
@@ -224,7 +224,7 @@ def _intersect1d(ar1: Any, ar2: Any, assume_unique: bool = False, return_indices
     return found, *places
 
 
-@composite(np.setdiff1d)
+@composite(np.setdiff1d, examples=[(np.setdiff1d, ((4,), (3,)))])
 def _setdiff1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
     """The elements of the first array that are not in the second."""
     one, two = lift(ar1, ar2)
@@ -232,7 +232,7 @@ def _setdiff1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
     return np.take(one, np.flatnonzero(np.isin(one, two, invert=True)))
 
 
-@composite(np.setxor1d)
+@composite(np.setxor1d, examples=[(np.setxor1d, ((4,), (3,)))])
 def _setxor1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
     """The elements of just one of two arrays."""
     one, two = (np.ravel(item) if assume_unique else np.unique(item) for item in lift(ar1, ar2))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 from tracer.errors import GraphError
@@ -68,16 +69,29 @@ def index_of(rules: tuple[AnyRule, ...]) -> Index:
     return Index(rules)
 
 
-def rewrite(graph: Graph, rules: Sequence[AnyRule], frozen: Frozen = frozenset(), strict: bool = False) -> Graph:
+def rewrite(
+    graph: Graph,
+    rules: Sequence[AnyRule],
+    frozen: Frozen = frozenset(),
+    strict: bool = False,
+    replacements: Mapping[Node, Node] = MappingProxyType({}),
+    order: Sequence[Node] | None = None,
+) -> Graph:
     """Rewrite the outputs of a graph with a list of rules until none applies.
 
     Inputs are rewritten before their users, so one walk reaches the fixed point. Nodes in `frozen` are leaves: they
-    are neither replaced nor looked into. If rules run in circles, rewriting stops; with `strict` it raises GraphError.
+    are neither replaced nor looked into. Nodes in `replacements` are replaced, by leaves, to begin with. `order` is
+    that of the nodes above the outputs, where it is known. If rules run in circles, rewriting stops; with `strict` it
+    raises GraphError.
     """
-    order = toposort(graph.outputs, frozen) if frozen else graph.nodes()
+    if order is None:
+        order = toposort(graph.outputs, {*frozen, *replacements}) if frozen or replacements else graph.nodes()
     walk = _Walk(index_of(tuple(rules)), frozen, 1000 + _LIMIT * len(order), strict)
     final, starts_at = walk.final, walk.index.starts_at
+    final.update(replacements)
     for node in order:
+        if node in final:
+            continue
         if not starts_at(node.op) and (node in frozen or all([final[item] is item for item in node.inputs])):
             final[node] = node
         else:
@@ -129,16 +143,20 @@ class _Walk:
             final[node] = node
             return None
         inputs = tuple([final[item] for item in node.inputs])
+        made = node
         if inputs != node.inputs:
             with blame(node.line):
-                return make_node(node.op, inputs, node.params)
-        if self.fuel > 0:
-            for rule in self.index.rules_for(node, self.frozen):
-                built = rule.apply(node, self.frozen)
-                if built is not None and built is not node:
-                    self._spend(node)
+                made = make_node(node.op, inputs, node.params)
+            if made in final:
+                final[node] = final[made]
+                return None
+        if self.fuel > 0 and made not in self.frozen:
+            for rule in self.index.rules_for(made, self.frozen):
+                built = rule.apply(made, self.frozen)
+                if built is not None and built is not made:
+                    self._spend(made)
                     return built
-        final[node] = node
+        final[node] = final[made] = made
         return None
 
     def _spend(self, node: Node) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from types import MappingProxyType
 
 from tracer.errors import GraphError
 from tracer.graph import graph as graphs
@@ -19,7 +20,7 @@ from tracer.rewrite.canonical import CANONICAL
 from tracer.rewrite.driver import rewrite
 from tracer.rewrite.loops import has_bodies, map_bodies, merge, prune
 from tracer.rewrite.motion import move_out
-from tracer.rewrite.rule import Frozen
+from tracer.rewrite.rule import Frozen, Rule
 from tracer.rewrite.stabilise import STABILISE
 from tracer.rewrite.stencils import gather_windows
 
@@ -35,15 +36,26 @@ _ARITHMETIC = frozenset("add subtract multiply divide negative reciprocal square
 @cache
 def _seeds() -> frozenset[Op]:
     """Ops without any of which no formula is unstable: most graphs that a loop unrolled have none of them."""
-    found = (item for rule in STABILISE for item in rule.ops)
+    found = (item for rule in STABILISE if isinstance(rule, Rule) for item in rule.ops)
     return frozenset(item for item in found if item.family == "elementwise" and item.name not in _ARITHMETIC)
 
 
-def stabilise(graph: Graph, frozen: Frozen = frozenset()) -> Graph:
-    """Replace formulas that overflow or cancel; nodes in `frozen` keep their identity and stay in the graph."""
+def stabilise(
+    graph: Graph,
+    frozen: Frozen = frozenset(),
+    replacements: Mapping[Node, Node] = MappingProxyType({}),
+    order: Sequence[Node] | None = None,
+) -> Graph:
+    """Replace formulas that overflow or cancel; nodes in `frozen` keep their identity and stay in the graph.
+
+    `replacements` and `order` are as for `rewrite`.
+    """
+    order = graph.nodes() if order is None else order
     seeds = _seeds()
-    graph = rewrite(graph, STABLE if any(node.op in seeds for node in graph.nodes()) else CANONICAL, frozen)
-    return map_bodies(graph, stabilise, frozen) if has_bodies(graph) else graph
+    rules = STABLE if any([node.op in seeds for node in order]) else CANONICAL
+    nested = any([node.op.higher_order for node in order])
+    graph = rewrite(graph, rules, frozen, replacements=replacements, order=order if replacements else None)
+    return map_bodies(graph, stabilise, frozen) if nested else graph
 
 
 def simplify(graph: Graph) -> Graph:
@@ -51,11 +63,16 @@ def simplify(graph: Graph) -> Graph:
     return rewrite(graph, CHEAP)
 
 
+_FOR_DERIVATIVES = frozenset((*IDENTITIES, RULED, CHECKPOINT))
+
+
 def forget_derivatives(graph: Graph) -> Graph:
     """Drop what only derivatives heed: they have been taken, or never will be.
 
     What a derivative computes again stays apart (RECOMPUTE): shared with what it repeats, that would have to be kept.
     """
+    if not any([node.op in _FOR_DERIVATIVES for node in graph.nodes()]):
+        return graph
     inlined: dict[Node, tuple[Node, ...]] = {}
 
     def value_alone(node: Node, inputs: tuple[Node, ...]) -> Node | None:

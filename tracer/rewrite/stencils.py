@@ -25,7 +25,7 @@ class Window(NamedTuple):
     """A value that is added to a window of an array."""
 
     value: Node
-    index: Index
+    place: Index
 
 
 def gather_windows(graph: Graph) -> Graph:
@@ -46,7 +46,7 @@ def gather_windows(graph: Graph) -> Graph:
     for node in order:
         if node.op is SLICE_ADD and not (node in inside and uses[node] == 1):
             root, windows = _chain(node, uses)
-            new[node] = _gathered(node, new[root], [Window(new[value], index) for value, index in windows])
+            new[node] = _gathered(node, new[root], [Window(new[value], place) for value, place in windows])
         else:
             new[node] = _kept(node, tuple([new[item] for item in node.inputs]))
     return Graph(graph.inputs, tuple(new[node] for node in graph.outputs))
@@ -61,7 +61,7 @@ def _kept(node: Node, inputs: tuple[Node, ...]) -> Node:
 
 def _chain(node: Node, uses: dict[Node, int]) -> tuple[Node, list[Window]]:
     """What windows are added to, one after the other, and these windows, first to last."""
-    windows = []
+    windows: list[Window] = []
     while node.op is SLICE_ADD and (not windows or uses[node] == 1):
         windows.append(Window(node.inputs[1], node.params["index"]))
         node = node.inputs[0]
@@ -104,7 +104,7 @@ def _gathered(node: Node, root: Node, windows: Sequence[Window]) -> Node:
             result = _read_padded(result, value, own)
         for window in windows:
             if _multiple(window.value).value not in several:
-                result = make_node(SLICE_ADD, (result, window.value), {"index": window.index})
+                result = make_node(SLICE_ADD, (result, window.value), {"index": window.place})
     return result
 
 
@@ -113,9 +113,9 @@ def _read_padded(result: Node, value: Node, windows: Sequence[Window]) -> Node:
     factors = [_multiple(window.value).factor for window in windows]
     common = abs(factors[0]) if all(abs(factor) == abs(factors[0]) for factor in factors) else 1.0
     shape = result.type.known_shape
-    padded = _Padded(_times(value, common), shape, [window.index for window in windows])
+    padded = _Padded(_times(value, common), shape, [window.place for window in windows])
     for window, factor in zip(windows, factors, strict=True):
-        read = _times(padded.read(window.index), abs(factor) / common)
+        read = _times(padded.read(window.place), abs(factor) / common)
         result = make_node(OPS["subtract" if factor < 0 else "add"], (result, read))
     return result
 
@@ -127,8 +127,8 @@ def _times(value: Node, factor: float) -> Node:
 def _is_wide(shape: tuple[int, ...], windows: Sequence[Window]) -> bool:
     """Whether windows are dense, large and take most of an array."""
     size = math.prod(shape)
-    dense = all(step == 1 for window in windows for _, _, step in window.index)
-    return dense and size >= SMALLEST and 2 * math.prod(part[1] for part in windows[0].index) > size
+    dense = all(step == 1 for window in windows for _, _, step in window.place)
+    return dense and size >= SMALLEST and 2 * math.prod(part[1] for part in windows[0].place) > size
 
 
 def _filled(root: Node, windows: Sequence[Window]) -> tuple[Node, Sequence[Window]]:
@@ -138,7 +138,7 @@ def _filled(root: Node, windows: Sequence[Window]) -> tuple[Node, Sequence[Windo
         return root, windows
     base, index = root.inputs[0], root.params["index"]
     for place, window in enumerate(windows):
-        if window.index == index:
+        if window.place == index:
             was = window.value.op is SLICE and window.value.inputs[0] is base and window.value.params["index"] == index
             filled = base if was else make_node(SLICE_SET, (base, window.value), root.params)
             return filled, [*windows[:place], *windows[place + 1 :]]

@@ -13,6 +13,7 @@ from tracer.config import config
 from tracer.graph.graph import Graph
 from tracer.lower.build import Layout
 from tracer.lower.schedule import lower
+from tracer.run import jit
 
 Array = np.ndarray[Any, Any]
 
@@ -45,6 +46,7 @@ class Executable:
     def __init__(self, graph: Graph, layouts: Sequence[Layout] | None = None) -> None:
         self.program = lower(graph, layouts, has_kernel)
         self.native = _kernels.Program(self.program)
+        jit.watch(self.native)
 
     def run(self, arrays: Sequence[Array], /) -> list[Array]:
         """Run on arrays of the layouts it was compiled for; IndexError and the like carry `tracer_line`."""

@@ -143,6 +143,9 @@ class Generator(_Traceable, np.random.Generator):
 
     def spawn(self, n_children: int) -> list[Any]:
         """New independent generators."""
+        active = trace.current()
+        if active is not None and self._made_in is active:  # its seed is known, and draws do not change it
+            return [Generator(bits) for bits in bits_of(self).spawn(n_children)]
         _outside("rng.spawn(n)")
         plain = self._plain()
         if plain is not self:
@@ -256,6 +259,22 @@ def default_rng(seed: Any = None) -> Any:
     if seed is None or isinstance(seed, np.random.BitGenerator | np.random.Generator | np.random.RandomState):
         raise errors.TraceError(errors.message(texts.UNSEEDED, function=active.name))
     return Generator(np.random.PCG64(seed))
+
+
+def random_state(seed: Any = None) -> Any:
+    """NumPy's `RandomState(seed)` in a trace."""
+    active = trace.current()
+    if active is None or isinstance(seed, np.random.BitGenerator):
+        return np.random.RandomState(seed)
+    if has_proxy(seed):
+        raise seed._needs_number("a seed", errors.HINT_NUMBER)
+    if seed is None:
+        raise errors.TraceError(errors.message(texts.UNSEEDED, function=active.name))
+    bits = np.random.MT19937(0)
+    bits._legacy_seeding(seed)  # as `RandomState` does, which first asks for randomness that it drops
+    made = RandomState(np.random.RandomState(bits))
+    made._made_in = active
+    return made
 
 
 # --- distributions -----------------------------------------------------------------------------------------------

@@ -120,7 +120,7 @@ class Shared(SharedVariable, Proxy):  # type: ignore[misc]
         """For each dimension whether its size is fixed to 1."""
         return self._symbolic_type.broadcastable
 
-    @property
+    @property  # type: ignore[misc]
     def shape(self) -> Any:
         """Shape of the current value. In a symbolic expression it stands for the shape at each call."""
         sizes = self.cell[0].shape

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import weakref
 import zlib
@@ -157,12 +158,14 @@ class Trace:
         """Captured arrays with their input nodes, and constants for those that the function itself changed.
 
         An array that held still is an input, so that the next call sees what it holds then. One that the function
-        filled or changed while it ran is work of the trace: each of its states is a constant. Raises TraceError if a
-        large one changed, whose earlier states are gone.
+        filled or changed while it ran is work of the trace: each of its states is a constant. So is one that it has
+        left behind, which nobody can change any more. Raises TraceError if a large one changed, whose earlier states
+        are gone.
         """
         inputs, constants = [], {}
         for array, versions in self._captured.values():
-            if len(versions) == 1 and versions[0].holds(array):
+            is_left = array.base is None and sys.getrefcount(array) == _ALONE and versions[0].snapshot is not None
+            if len(versions) == 1 and versions[0].holds(array) and not is_left:
                 inputs.append((array, versions[0].node))
                 continue
             for version in versions:
@@ -174,6 +177,16 @@ class Trace:
                     )
                 constants[version.node] = constant(version.snapshot)
         return inputs, constants
+
+
+def _count_alone() -> int:
+    """The references that `captures` counts to an array that nobody else holds."""
+    for array, _ in {0: (np.empty(0), [])}.values():
+        return sys.getrefcount(array)
+    raise AssertionError
+
+
+_ALONE = _count_alone()
 
 
 class _Active(threading.local):

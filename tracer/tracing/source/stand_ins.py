@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tracer.graph.op import UFUNC_NAMES
+from tracer.tracing import generators
 from tracer.tracing.proxy import Proxy, has_proxy
 from tracer.tracing.source import nests, vectorizing
 from tracer.tracing.source.iterating import TracedIterator
@@ -47,6 +48,8 @@ def find(function: Any, call: Call) -> StandIn | None:
             return StandIn(_TABLE[function])
     except TypeError:  # cannot be hashed
         return None
+    if function is np.random.RandomState:
+        return StandIn(generators.random_state, always=True)
     if isinstance(function, np.vectorize):
         return StandIn(functools.partial(vectorizing.run, call, function))
     if isinstance(function, np.ufunc) and function in _FROM_PYTHON:
