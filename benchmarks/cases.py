@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy
 
+from benchmarks import stencils
+
 Arrays = tuple[numpy.ndarray, ...]
 Cost = Callable[..., Any]
 
@@ -37,6 +39,8 @@ class Case:
         Keywords of `make` for the benchmark and for a test of a fraction of a second.
     learning_rate : float or None
         A number makes the case a training step: the parameters are state that the call changes by gradient descent.
+    in_jax : callable or None
+        The cost for JAX, of a case that writes in place.
     """
 
     name: str
@@ -47,6 +51,11 @@ class Case:
     size: dict[str, Any]
     small: dict[str, Any]
     learning_rate: float | None = None
+    in_jax: Cost | None = None
+
+    def runs_on(self, peer: str) -> bool:
+        """Whether there is a cost that a peer can run: what writes in place is beyond most of them."""
+        return self.in_jax is None or peer in ("tracer", "numpy", "jax", "jax_numpy")
 
     def arguments(self, small: bool = False) -> Arrays:
         """Arguments of the cost, the same at every call."""
@@ -412,6 +421,36 @@ CASES: tuple[Case, ...] = (
         2,
         {"n": 300},
         {"n": 44},
+    ),
+    Case(
+        "stencil_heat",
+        "heat in place, 300x300, 50 steps, f64",
+        partial(stencils.heat, steps=50),
+        stencils.make_field,
+        1,
+        {"n": 300},
+        {"n": 9},
+        in_jax=partial(stencils.heat_jax, steps=50),
+    ),
+    Case(
+        "stencil_reaction",
+        "reaction and diffusion in place, 300x300, 50 steps, f64",
+        partial(stencils.reaction, steps=50),
+        stencils.make_field,
+        1,
+        {"n": 300},
+        {"n": 9},
+        in_jax=partial(stencils.reaction_jax, steps=50),
+    ),
+    Case(
+        "stencil_wave",
+        "waves in place, 300x300, 50 steps, f64",
+        partial(stencils.wave, steps=50),
+        stencils.make_fields,
+        2,
+        {"n": 300},
+        {"n": 9},
+        in_jax=partial(stencils.wave_jax, steps=50),
     ),
     Case(
         "embedding",

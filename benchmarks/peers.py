@@ -12,6 +12,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -54,6 +55,9 @@ class Peer:
         """Trace, derive and compile as far as the library does so before the first call."""
         raise NotImplementedError
 
+    def warm_up(self, call: Call) -> None:
+        """Call until what the library compiles while it runs is there."""
+
     def to_numpy(self, result: Any) -> list[numpy.ndarray]:
         """The value, and the gradients where there are any, as one flat list."""
         if isinstance(result, list | tuple):
@@ -91,6 +95,15 @@ class Tracer(Peer):
 
         function = tracer.compile(tracer.value_and_grad(cost, argnums=tuple(range(case.parameters))))
         return partial(function, *arguments)
+
+    def warm_up(self, call: Call) -> None:
+        from tracer.run import jit
+
+        start, calls = time.perf_counter(), 0
+        while time.perf_counter() < start + 0.1 or calls < 4:
+            call()
+            calls += 1
+        jit.wait()
 
 
 class Autograd(Peer):
@@ -135,7 +148,7 @@ class Jax(Peer):
         import jax
 
         def cost(*arguments: Any) -> Any:
-            return case.cost(jax.numpy, *arguments)
+            return (case.in_jax or case.cost)(jax.numpy, *arguments)
 
         derived = jax.value_and_grad(cost, argnums=tuple(range(case.parameters)))
         if case.learning_rate is None:

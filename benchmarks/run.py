@@ -70,12 +70,15 @@ def measure_case(case: Case, peers: Sequence[Peer], rounds: int, limit: float, r
     calls: dict[str, Call] = {}
     answers: dict[str, list[numpy.ndarray]] = {}
     for peer in peers:
+        if not case.runs_on(peer.name):
+            continue
         first = result.first[peer.name] = measure.spawn_first_call(case.name, peer.name, limit, repeats)
         if isinstance(first, str):
             print(f"  {peer.name:10s} left out: {first}", flush=True)
             continue
         calls[peer.name] = peer.build(case, peer.place(case.arguments()))
         answers[peer.name] = peer.to_numpy(calls[peer.name]())
+        peer.warm_up(calls[peer.name])
     for line in disagreements(answers, case):
         print(f"  {line}", file=sys.stderr)
     seconds = measure.round_robin({"control": measure.control(), **calls}, rounds)

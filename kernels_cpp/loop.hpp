@@ -103,7 +103,7 @@ struct LoopPlan {
     int row_axis = 0;                               // the axis that tiles are cut from
     std::vector<Shape> strides;                     // of the operands, in bytes
     double cost = 0.0;                              // estimated nanoseconds on one core
-    double native_cost = 0.0;                       // the same for native code
+    double native_cost = 0.0;                       // the same for native code, if there are no reductions
     std::vector<std::shared_ptr<const char>> kept;  // owners of `constants`
 };
 

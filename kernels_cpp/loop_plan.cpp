@@ -536,7 +536,7 @@ class Planner {
         for (const auto* group : {&draft_.loads, &draft_.stores, &draft_.targets}) {
             for (const DraftOperand& operand : *group) {
                 element += 0.02 * static_cast<double>(operand.size) + (is_contiguous(operand) ? 0.0 : 0.5);
-                native += 0.006 * static_cast<double>(operand.size);
+                native += 0.008 * static_cast<double>(operand.size);
             }
         }
         for (size_t t = 0; t < draft_.steps.size(); ++t) {
@@ -553,7 +553,7 @@ class Planner {
         const double calls = static_cast<double>(plan_.actions.size() + plan_.gathers.size());
         const auto points = static_cast<double>(draft_.size());
         plan_.cost = 20.0 + points * element + tiles * (5.0 + calls * 4.0);
-        plan_.native_cost = 20.0 + points * native + (plan_.reduces.empty() ? 0.0 : tiles * 30.0);
+        plan_.native_cost = 20.0 + points * native;
     }
 };
 

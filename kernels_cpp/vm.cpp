@@ -362,7 +362,8 @@ void run_loop(const LoopPlan& plan, const Context& context, NativeLoop native) {
         return run_native(plan, context, native);
     }
     Job job{plan, context, native, 0, 1, {}, {}};
-    const int64_t wanted = plan.empty ? 1 : wanted_parts(native != nullptr ? plan.native_cost : plan.cost);
+    // Native code is divided in the same way, so that its sums are the same to the bit.
+    const int64_t wanted = plan.empty ? 1 : wanted_parts(plan.cost);
     if (wanted > 1) {
         job.split = split_level(plan, wanted);
         job.parts = std::clamp<int64_t>(plan.levels[job.split].count, 1, wanted);

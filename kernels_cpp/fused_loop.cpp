@@ -1,0 +1,67 @@
+// The instruction of a fused loop: planned blocks at first, native code once somebody has made it.
+#include <utility>
+
+#include "loop.hpp"
+
+namespace tracer {
+namespace {
+
+py::tuple integers(const Shape& values) {
+    py::tuple result(values.size());
+    for (size_t i = 0; i < values.size(); ++i) {
+        result[i] = values[i];
+    }
+    return result;
+}
+
+}  // namespace
+
+FusedLoop::FusedLoop(py::handle description, BufferTable& table)
+    : plan_(plan_loop(description, table)), description_(py::reinterpret_borrow<py::object>(description)) {
+    for (const Memory& operand : plan_.operands) {
+        operand_types_.push_back(table.buffers[operand.buffer].dtype);
+    }
+}
+
+void FusedLoop::run(const Context& context) const {
+    run_loop(plan_, context, native_.load(std::memory_order_acquire));
+}
+
+std::string FusedLoop::name() const {
+    return "loop of " + std::to_string(py::len(description_.attr("steps"))) + " steps, tiles of " +
+           std::to_string(plan_.rows) + " x " + std::to_string(plan_.row_size) + ", " +
+           std::to_string(plan_.registers) + " blocks" + (native_.load() != nullptr ? ", native" : "");
+}
+
+void FusedLoop::find_loops(std::vector<FoundLoop>& found, double times) const {
+    found.push_back({this, times});
+}
+
+py::tuple FusedLoop::outline() const {
+    py::list operands;
+    for (size_t i = 0; i < plan_.operands.size(); ++i) {
+        const Memory& memory = plan_.operands[i];
+        operands.append(
+            py::make_tuple(i, dtype_name(operand_types_[i]), memory.buffer, memory.offset, integers(plan_.strides[i])));
+    }
+    py::list blocks;
+    for (const ReducePlan& reduce : plan_.reduces) {
+        blocks.append(reduce.native_slot);
+    }
+    const int axis = plan_.reduces.empty() ? 0 : plan_.row_axis;
+    return py::make_tuple(description_, integers(plan_.shape), axis, py::tuple(operands), py::tuple(blocks));
+}
+
+void FusedLoop::use_native(NativeLoop function, py::object owner) const {
+    if (plan_.empty || native_.load() != nullptr) {
+        malformed("the loop has no points, or runs by native code already");
+    }
+    owner_ = std::move(owner);
+    native_.store(function, std::memory_order_release);
+}
+
+std::unique_ptr<Instruction> make_loop(py::handle description, BufferTable& table) {
+    return std::make_unique<FusedLoop>(description, table);
+}
+
+}  // namespace tracer

@@ -1,0 +1,161 @@
+"""When loops get native code: those of programs that run often, on a thread of its own, one for the process.
+
+A program runs at once, in block kernels. When it has run for a while, its loops are translated, dearest first, and each
+is swapped in as soon as it is there. Loops that differ only in where their arrays are have the same code.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from functools import partial
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from tracer.config import config
+from tracer.errors.native import NO_LLVMLITE
+
+if TYPE_CHECKING:
+    from tracer.run.native.compiler import Code
+    from tracer.run.native.generator import Outline
+
+Program = Any
+"""A `_kernels.Program`, which only `tracer.run.cpu` may name."""
+
+CHEAP_PROGRAM = 2e3
+"""Nanoseconds of a run below which a program is left alone: calling it costs as much."""
+PATIENCE = 20e6
+"""Nanoseconds of work after which a program is worth translating; about what one loop takes to translate."""
+RUNS = 2.5
+"""Runs after which it is in any case, if it is long."""
+LONG_PROGRAM = 2e6
+HUGE_PROGRAM = 500e6
+"""Nanoseconds of a run above which the first one is not waited for."""
+SMALL_SHARE = 0.01
+"""Share of a program's work below which a loop keeps its block kernels."""
+NICENESS = 10
+
+_log = logging.getLogger(__name__)
+_codes: weakref.WeakValueDictionary[Outline, Code] = weakref.WeakValueDictionary()
+
+
+def watch(program: Program) -> None:
+    """See to it that a new program gets native code if and when `config.jit` says so."""
+    if config.jit == "always":
+        try:
+            for _ in translate(program, 0.0):
+                pass
+        except ImportError as error:
+            raise ImportError(NO_LLVMLITE) from error
+    elif config.jit == "auto" and program.cost >= CHEAP_PROGRAM and _worker.usable:
+        patience = PATIENCE
+        if program.cost > LONG_PROGRAM:
+            patience = 0.0 if program.cost > HUGE_PROGRAM else min(PATIENCE, RUNS * program.cost)
+        reference = weakref.ref(program)
+        program.when_hot(patience, lambda: _worker.put(reference))
+
+
+def translate(program: Program, share: float) -> Iterator[None]:
+    """Give native code to the loops that have at least a share of a program's work; pauses after each translation.
+
+    Raises ImportError if llvmlite is missing.
+    """
+    from tracer.run.native.compiler import Code
+    from tracer.run.native.generator import outline
+
+    numbers: dict[Outline, list[int]] = {}
+    costs: dict[Outline, float] = {}
+    total = 0.0
+    for number, (described, cost) in enumerate(program.loops()):
+        total += cost
+        found = outline(described)
+        if found is not None:
+            numbers.setdefault(found, []).append(number)
+            costs[found] = costs.get(found, 0.0) + cost
+    for found in sorted(numbers, key=costs.__getitem__, reverse=True):
+        if costs[found] < share * total:
+            return
+        code = _codes.get(found)
+        if code is None:
+            code = _codes[found] = Code(found)
+        for number in numbers[found]:
+            program.use_native(number, code.address, code)
+        yield
+
+
+def wait() -> None:
+    """Wait until every program that has asked for native code has it."""
+    _worker.wait()
+
+
+class _Worker:
+    """The thread that translates, started when the first program asks."""
+
+    def __init__(self) -> None:
+        self.usable = True
+        self.reset()
+
+    def reset(self) -> None:
+        self._tasks: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        # Held during a translation: no process may be forked in the middle of one.
+        self._busy = threading.Lock()
+
+    def put(self, reference: weakref.ref[Any]) -> None:
+        """Have a program translated, if it is still there by then."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._serve, name="tracer-jit", daemon=True)
+            self._thread.start()
+        self._tasks.put(partial(self._translate, reference))
+
+    def wait(self) -> None:
+        if self._thread is not None:
+            done = threading.Event()
+            self._tasks.put(done.set)
+            done.wait()
+
+    def stop(self) -> None:
+        """End the thread: LLVM must not be at work when the process takes its memory down."""
+        self.usable = False
+        if self._thread is not None:
+            self._tasks.put(None)
+            self._thread.join()
+
+    def before_fork(self) -> None:
+        self._busy.acquire()
+
+    def after_fork_in_parent(self) -> None:
+        self._busy.release()
+
+    def _serve(self) -> None:
+        if sys.platform == "linux":
+            # The priority of a thread is its own there.
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        while (task := self._tasks.get()) is not None:
+            task()
+
+    def _translate(self, reference: weakref.ref[Any]) -> None:
+        program = reference()
+        steps = iter(()) if program is None else translate(program, SMALL_SHARE)
+        try:
+            while self.usable:
+                with self._busy:
+                    if next(steps, self) is self:
+                        return
+        except ImportError:
+            self.usable = False
+            _log.info("llvmlite is not installed: loops stay in block kernels")
+        except Exception:
+            _log.warning("a loop could not be translated and stays in block kernels", exc_info=True)
+
+
+_worker = _Worker()
+atexit.register(_worker.stop)
+os.register_at_fork(
+    before=_worker.before_fork, after_in_parent=_worker.after_fork_in_parent, after_in_child=_worker.reset
+)
