@@ -74,20 +74,22 @@ class Arena:
         self.sizes: dict[int, int] = {}
         self.size = 0
         self.free: list[tuple[int, int]] = []  # (offset, size), by offset, never adjacent
+        self.gaps: list[tuple[int, int]] = []  # the same as (size, offset)
 
     def take(self, number: int, nbytes: int) -> None:
         """Place a temporary in the smallest gap that holds it, or at the end."""
         nbytes = max(-(-nbytes // ARENA_ALIGNMENT) * ARENA_ALIGNMENT, ARENA_ALIGNMENT)
-        fitting = [(size, offset) for offset, size in self.free if size >= nbytes]
-        if fitting:
-            size, offset = min(fitting)
+        fitting = bisect_left(self.gaps, (nbytes, 0))
+        if fitting < len(self.gaps):
+            size, offset = self.gaps.pop(fitting)
             place = bisect_left(self.free, (offset, size))
             if size == nbytes:
                 del self.free[place]
             else:
                 self.free[place] = (offset + nbytes, size - nbytes)
+                insort(self.gaps, (size - nbytes, offset + nbytes))
         elif self.free and sum(self.free[-1]) == self.size:
-            offset = self.free.pop()[0]
+            offset = self._close(-1)[0]
             self.size = offset + nbytes
         else:
             offset = self.size
@@ -99,11 +101,18 @@ class Arena:
         offset, size = self.offsets[number], self.sizes[number]
         place = bisect_left(self.free, (offset, size))
         if place < len(self.free) and self.free[place][0] == offset + size:
-            size += self.free.pop(place)[1]
+            size += self._close(place)[1]
         if place > 0 and sum(self.free[place - 1]) == offset:
-            before = self.free.pop(place - 1)
+            before = self._close(place - 1)
             offset, size = before[0], before[1] + size
         insort(self.free, (offset, size))
+        insort(self.gaps, (size, offset))
+
+    def _close(self, place: int) -> tuple[int, int]:
+        """Take a gap, by its place among the free ones, off the lists."""
+        offset, size = self.free.pop(place)
+        del self.gaps[bisect_left(self.gaps, (size, offset))]
+        return offset, size
 
     def inherit(self, number: int, heir: int) -> None:
         """Give the place of a dying temporary to a new one."""

@@ -210,7 +210,11 @@ class Dependencies:
             if item.after:
                 found.update(self.before(item))
         found.pop(number, None)
-        return list(found)
+        return sorted(found, key=self.is_fill)  # what waits for nothing need not come, and take memory, early
+
+    def is_fill(self, number: int) -> bool:
+        """Whether a group only writes scalars."""
+        return all(operand.source is None for item in self.groups[number] for operand in item.operands)
 
     def read(self, item: Item, number: int, found: dict[int, None]) -> None:
         """Add the groups that make the operands of an item, and of what is computed again for it."""
