@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 import tracer
+import tracer.tensor as T
 from tracer import errors
+from tracer.lower.schedule import lower
 
 X, Y = np.random.default_rng(1).random((2, 3))
 W = tracer.shared(np.full(3, 0.5), name="w")
@@ -146,3 +148,34 @@ def test_shared_variables_as_arguments():
     for x in (X, Y):
         np.testing.assert_allclose(own(x), expected(x))
         weights[0].set_value(weights[0].get_value() + 1)
+
+
+def test_a_scan_keeps_the_square_root_of_its_steps(monkeypatch):
+    programs = []
+
+    def lowered(*args, **kwargs):
+        programs.append(lower(*args, **kwargs))
+        return programs[-1]
+
+    monkeypatch.setattr("tracer.run.cpu.lower", lowered)
+
+    def kept(count, every):
+        x, w = T.dvector("x"), T.dvector("w")
+        states, _ = tracer.scan_checkpoints(
+            lambda state, w: T.tanh(state * w), outputs_info=[x], non_sequences=[w], n_steps=count, save_every_N=every
+        )
+        gradient = tracer.function([x, w], tracer.grad(states[-1].sum(), w))
+        programs.clear()
+        for scale in (0.5, 0.9):
+            ones = np.full(1000, scale)
+            state = np.full(1000, scale)
+            slope = np.zeros(1000)
+            for _ in range(count):
+                slope = (slope * scale + state) * (1 - np.tanh(state * scale) ** 2)
+                state = np.tanh(state * scale)
+            np.testing.assert_allclose(gradient(ones, ones), slope)
+        return max(program.arena for program in programs) / ones.nbytes
+
+    own = [kept(count**2, count) for count in (8, 16, 32)]
+    assert own[2] < 2.2 * own[1] < 4.4 * own[0]
+    assert own[2] < 6 * 32

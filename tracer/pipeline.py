@@ -15,7 +15,7 @@ from tracer.aliasing import share_memory
 from tracer.arguments import Leaves, entry_of
 from tracer.config import config
 from tracer.errors.batching import EXAMPLE_LEAKED
-from tracer.graph.graph import Graph, substitute, toposort
+from tracer.graph.graph import Graph, substitute
 from tracer.graph.node import INPUT, Node
 from tracer.rewrite.passes import optimise
 from tracer.run import backend
@@ -127,6 +127,7 @@ def trace_function(
     name: str,
     finish: Finish | None = None,
     guarded: bool = False,
+    changing: Sequence[np.ndarray[Any, Any]] = (),
 ) -> Traced:
     """Run a function on proxies and return what it recorded.
 
@@ -144,6 +145,8 @@ def trace_function(
         Runs at the end of the trace.
     guarded : bool
         Whether tests and numbers may be answered for these arguments.
+    changing : sequence of numpy.ndarray
+        Arrays around the function that are known to change.
 
     Raises
     ------
@@ -157,7 +160,7 @@ def trace_function(
         active.is_guarded = guarded
         return _trace_once(function, leaves, inputs, surroundings, active, finish)
 
-    return attempts.trace_with(attempt, function, surroundings, lambda: trace.Trace(name, inputs.captured))
+    return attempts.trace_with(attempt, function, surroundings, lambda: trace.Trace(name, inputs.captured), changing)
 
 
 def _trace_once(
@@ -298,7 +301,7 @@ def _collect(
     inputs.captured.update((id(array), (array, node)) for array, node in captured)
     return Traced(
         name,
-        Graph(graph.inputs, graph.outputs[:count]),
+        Graph(graph.inputs, graph.outputs[:count]) if questions else graph,
         len(arguments.nodes),
         [array for array, _ in captured],
         shared,
@@ -344,7 +347,8 @@ def close_graph(
     known = {*arguments, *captured}
     shared_nodes: list[Node] = []
     shared: list[Shared] = []
-    for node in toposort(outputs):
+    whole = Graph((), tuple(outputs))
+    for node in whole.nodes():
         if node.op is INPUT and node not in known:
             variable = owner(node)
             if variable is None:
@@ -353,7 +357,7 @@ def close_graph(
                 raise errors.LeakedValueError(errors.message(text, node.line, value=value, function=name))
             shared_nodes.append(node)
             shared.append(variable)
-    return Graph((*arguments, *captured, *shared_nodes), tuple(outputs)), shared
+    return whole.with_inputs((*arguments, *captured, *shared_nodes)), shared
 
 
 # --- from a trace to a plan --------------------------------------------------------------------------------------
@@ -389,7 +393,8 @@ class Plan:
             else:
                 questions = optimise(Graph(traced.graph.inputs, tuple(self.packed.nodes)), verify=config.verify)
                 self.asker = backend.load(backend_name, questions, layouts)
-        self.graph = optimise(Graph(traced.graph.inputs, outputs), verify=config.verify)
+        whole = traced.graph if outputs is traced.graph.outputs else Graph(traced.graph.inputs, outputs)
+        self.graph = optimise(whole, verify=config.verify)
         self.executable = backend.load(backend_name, self.graph, layouts)
 
     def matches(self) -> bool:

@@ -54,14 +54,25 @@ def remembered(function: Function, kind: str, options: tuple[Any, ...], make: Ca
 
 
 class Transform:
-    """A function made from another by a transform; compiled at its first call outside of a trace."""
+    """A function made from another by a transform; compiled at its first call outside of a trace.
 
-    def __init__(self, function: Function, run: Function, argnums: tuple[int, ...], name: str) -> None:
+    It is pickled as the call that made it, `made_by`: a function and its arguments.
+    """
+
+    def __init__(
+        self,
+        function: Function,
+        run: Function,
+        argnums: tuple[int, ...],
+        name: str,
+        made_by: tuple[Function, tuple[Any, ...]] | None = None,
+    ) -> None:
         functools.update_wrapper(self, function, updated=())
         self.__qualname__ = self.__name__ = name
         self.function = function
         self.argnums = argnums
         self.__tracer_run__ = run
+        self._made_by = made_by
         self._compiled: Compiled | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -74,6 +85,9 @@ class Transform:
 
     def __repr__(self) -> str:
         return f"<{self.__name__}>"
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        return self._made_by or self.__qualname__
 
 
 def argument_numbers(argnums: Any) -> tuple[int, ...]:
@@ -145,7 +159,7 @@ class Variables:
         try:
             actual = unwrap(leaf)
         except TypeError:
-            raise self._not_float(name, type(leaf).__name__) from None
+            raise self._not_float(name, type(leaf).__name__, texts.HINT_OBJECT) from None
         name = actual.name or name
         if not is_inexact(actual.type.dtype):
             if self._allow_int:
@@ -164,14 +178,9 @@ class Variables:
         self._handed.append((leaf, proxy, mark, actual, name))
         return node, proxy
 
-    def _not_float(self, name: str, kind: Any) -> errors.NotDifferentiableError:
-        text = errors.message(
-            texts.NOT_FLOAT,
-            function=self.name,
-            name=name,
-            type=kind,
-            hint=self._hint.format(function=self.name),
-        )
+    def _not_float(self, name: str, kind: Any, hint: str | None = None) -> errors.NotDifferentiableError:
+        hint = hint or self._hint.format(function=self.name)
+        text = errors.message(texts.NOT_FLOAT, function=self.name, name=name, type=kind, hint=hint)
         return errors.NotDifferentiableError(text)
 
     @property

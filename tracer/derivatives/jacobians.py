@@ -146,7 +146,8 @@ def hessian(function: Function, argnums: int | Sequence[int] = 0, has_aux: bool 
     run = jacfwd(grad_of_function(function, chosen, has_aux), chosen, has_aux).__tracer_run__
 
     def make() -> Transform:
-        return Transform(function, run, numbers, f"hessian({label_of(function)})")
+        made_by = hessian, (function, argnums, has_aux)
+        return Transform(function, run, numbers, f"hessian({label_of(function)})", made_by)
 
     return remembered(function, "hessian", (chosen, bool(has_aux)), make)
 
@@ -210,7 +211,8 @@ def hvp(function: Function, argnums: int | Sequence[int] = 0) -> Transform:
     def make() -> Transform:
         # Counted from the end, arguments come before the vector.
         places = tuple(number if number >= 0 else number - 1 for number in numbers)
-        return Transform(function, run, (*places, -1), f"hvp({label_of(function)})")
+        made_by = hvp, (function, argnums)
+        return Transform(function, run, (*places, -1), f"hvp({label_of(function)})", made_by)
 
     return remembered(function, "hvp", (numbers, single), make)
 
@@ -235,7 +237,8 @@ def _jacobian(function: Function, kind: str, argnums: Any, has_aux: bool, holomo
         return (jacobian, aux) if has_aux else jacobian
 
     def make() -> Transform:
-        return Transform(function, run, numbers, f"{kind}({label_of(function)})")
+        made_by = _jacobian, (function, kind, argnums, has_aux, holomorphic, allow_int)
+        return Transform(function, run, numbers, f"{kind}({label_of(function)})", made_by)
 
     return remembered(function, kind, (numbers, single, bool(has_aux), bool(holomorphic), bool(allow_int)), make)
 

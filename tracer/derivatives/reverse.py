@@ -69,7 +69,8 @@ def value_and_grad(
         return ((value, aux) if has_aux else value), gradient
 
     def make() -> Transform:
-        return Transform(function, run, numbers, f"value_and_grad({label_of(function)})")
+        made_by = value_and_grad, (function, argnums, *options[1:])
+        return Transform(function, run, numbers, f"value_and_grad({label_of(function)})", made_by)
 
     return remembered(function, "value_and_grad", (numbers, *options), make)
 
@@ -90,7 +91,8 @@ def grad_of_function(
         return (gradient, aux) if has_aux else gradient
 
     def make() -> Transform:
-        return Transform(function, run, numbers, f"grad({label_of(function)})")
+        made_by = grad_of_function, (function, argnums, *options[1:])
+        return Transform(function, run, numbers, f"grad({label_of(function)})", made_by)
 
     return remembered(function, "grad", (numbers, *options), make)
 
@@ -135,7 +137,8 @@ def elementwise_grad(function: Function, argnums: int | Sequence[int] = 0, holom
         return differentiate(function, args, kwargs, numbers, *options, scalar=False)[2]
 
     def make() -> Transform:
-        return Transform(function, run, numbers, f"elementwise_grad({label_of(function)})")
+        made_by = elementwise_grad, (function, argnums, holomorphic)
+        return Transform(function, run, numbers, f"elementwise_grad({label_of(function)})", made_by)
 
     return remembered(function, "elementwise_grad", (numbers, *options), make)
 

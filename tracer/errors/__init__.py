@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 
@@ -23,9 +24,9 @@ class Line(NamedTuple):
 
 _OWN_FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _FOREIGN = tuple(
-    os.path.dirname(os.path.abspath(module.__file__)) + os.sep
-    for module in (sys.modules.get("numpy"), sys.modules.get("functools"))
-    if module is not None and module.__file__ and "numpy" in module.__name__
+    os.path.dirname(os.path.abspath(found.origin)) + os.sep
+    for found in (find_spec("numpy"), find_spec("scipy"))
+    if found is not None and found.origin is not None
 )
 _SKIPPED: dict[str, bool] = {}
 
@@ -39,23 +40,37 @@ def _is_skipped(filename: str) -> bool:
 
 
 def is_own(filename: str) -> bool:
-    """Whether a file is one of this package's or NumPy's, not the user's."""
+    """Whether a file is one of this package's, NumPy's or SciPy's, not the user's."""
     return _is_skipped(filename)
 
 
 def user_line() -> Line | None:
-    """The innermost frame of the stack that is neither this package's nor NumPy's."""
+    """The innermost frame of the stack that is neither this package's nor NumPy's nor SciPy's."""
     frame = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
-        if not _is_skipped(code.co_filename):
+        skipped = _SKIPPED.get(code.co_filename)
+        if not (_is_skipped(code.co_filename) if skipped is None else skipped):
             return Line(code.co_filename, frame.f_lineno, code.co_name)
         frame = frame.f_back  # type: ignore[assignment]
     return None
 
 
+def scipy_call() -> str | None:
+    """The function of SciPy that the user called and that runs now; None if none does."""
+    called = None
+    frame = sys._getframe(1)
+    while frame is not None and _is_skipped(frame.f_code.co_filename):
+        module = str(frame.f_globals.get("__name__"))
+        if module.startswith("scipy."):
+            package = ".".join(part for part in module.split(".") if not part.startswith("_"))
+            called = f"{frame.f_code.co_qualname} of {package}"
+        frame = frame.f_back  # type: ignore[assignment]
+    return called
+
+
 def raised_at(error: BaseException) -> Line | None:
-    """The innermost line of an exception's traceback that is neither this package's nor NumPy's."""
+    """The innermost line of an exception's traceback that is neither this package's nor NumPy's nor SciPy's."""
     found = None
     trace = error.__traceback__
     while trace is not None:
@@ -152,6 +167,10 @@ HINT_ARRAY = (
     "use the NumPy function on the traced value itself, e.g. np.stack([a, b]) instead of np.array([a, b]),\n"
     "np.copy(x) instead of np.array(x), np.take(table, x, axis=0) instead of table[x] on an array that is not traced,\n"
     "and np.where or np.concatenate instead of writing into an np.zeros array."
+)
+HINT_SCIPY = (
+    "{function} computes where no trace can follow. Make the call an op with rules of its own,\n"
+    "    op = tracer.custom_op(lambda x: ..., vjp=lambda g, y, x: ...), or without any by tracer.pure_callback."
 )
 HINT_ITERATE = "a traced value can be iterated only along a known first dimension: for i in range(x.shape[0]): x[i]"
 HINT_ATTRIBUTE = "use a NumPy function on the traced value, or call it on the result, outside the traced function."

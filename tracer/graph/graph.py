@@ -25,6 +25,12 @@ class Graph(_Fields):
             self._nodes = toposort(self.outputs)
         return self._nodes
 
+    def with_inputs(self, inputs: Sequence[Node]) -> Graph:
+        """A graph of the same outputs whose inputs are listed."""
+        graph = Graph(tuple(inputs), self.outputs)
+        graph._nodes = self._nodes
+        return graph
+
 
 def toposort(outputs: Iterable[Node], stop: Set[Node] = frozenset()) -> list[Node]:
     """Order the ancestors of nodes so that each comes after its inputs; nodes in `stop` count as leaves.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -243,6 +244,7 @@ def elementwise(
     """
     resolve = dtypes or (lambda operands: resolve_ufunc(function, operands))
 
+    @cache
     def rule(operands: tuple[Any, ...]) -> tuple[np.dtype[Any], ...]:
         return _supported(name, resolve(operands))
 

@@ -10,7 +10,7 @@ from typing import Any
 from tracer.errors import GraphError
 from tracer.graph.graph import Graph, toposort
 from tracer.graph.node import CONSTANT, Node, blame, make_node
-from tracer.graph.op import Op
+from tracer.graph.op import OPS, Op
 from tracer.rewrite.rule import TRANSPARENT, AnyRule, Frozen, Rule, Scalar, Term, scalar_value
 
 _LIMIT = 20
@@ -28,6 +28,7 @@ class Index:
         self.rules = rules
         self._found: dict[Any, tuple[AnyRule, ...]] = {}
         self._starts: dict[Op, bool] = {}
+        self._scalars = frozenset((CONSTANT, *(OPS[name] for name in TRANSPARENT)))  # what may make one
         terms = [item for rule in rules if isinstance(rule, Rule) for item in rule.term.inputs]
         self._numbers = frozenset(item for item in terms if not isinstance(item, Term))
 
@@ -41,7 +42,8 @@ class Index:
     def rules_for(self, node: Node, frozen: Frozen) -> tuple[AnyRule, ...]:
         """The rules whose outermost two levels fit this node, in the order of the list."""
         inputs = node.inputs
-        kinds = tuple([self._kind(item, frozen) for item in inputs])
+        asked = self._scalars
+        kinds = tuple([self._kind(item, frozen) if item.op in asked or item in frozen else item.op for item in inputs])
         twice = len(inputs) == 2 and inputs[0] is inputs[1]
         key = (node.op, kinds, twice)
         found = self._found.get(key)
@@ -54,8 +56,6 @@ class Index:
         operation = node.op
         if node in frozen:
             return None
-        if operation is not CONSTANT and operation.name not in TRANSPARENT:
-            return operation
         value = scalar_value(node)
         if value is None:
             return operation
@@ -92,10 +92,12 @@ def rewrite(
     for node in order:
         if node in final:
             continue
-        if not starts_at(node.op) and (node in frozen or all([final[item] is item for item in node.inputs])):
+        if not starts_at(node.op) and (node in frozen or tuple([final[item] for item in node.inputs]) == node.inputs):
             final[node] = node
         else:
-            walk.settle(node)
+            replacement = walk.step(node)
+            if replacement is not None:
+                walk.settle(node, replacement)
     outputs = tuple([final[node] for node in graph.outputs])
     return graph if outputs == graph.outputs else Graph(graph.inputs, outputs)
 
@@ -110,13 +112,10 @@ class _Walk:
         self.strict = strict
         self.final: dict[Node, Node] = {}
 
-    def settle(self, node: Node) -> None:
-        """Rewrite a node whose inputs are final, and everything that its replacement is made of."""
-        replacement = self._step(node)
-        if replacement is None:
-            return
+    def settle(self, first: Node, built: Node) -> None:
+        """Rewrite what a node is to be replaced by, and everything that this is made of."""
         # A node waits below its inputs; one that was replaced, below its replacement.
-        stack: list[tuple[Node, Node | None]] = [(node, replacement), (replacement, None)]
+        stack: list[tuple[Node, Node | None]] = [(first, built), (built, None)]
         final = self.final
         while stack:
             node, replacement = stack.pop()
@@ -130,12 +129,12 @@ class _Walk:
                 stack.append((node, None))
                 stack.extend([(item, None) for item in reversed(waiting)])
                 continue
-            replacement = self._step(node)
+            replacement = self.step(node)
             if replacement is not None:
                 stack += [(node, replacement), (replacement, None)]
 
-    def _step(self, node: Node) -> Node | None:
-        """Make a node final, or return what it is to be replaced by."""
+    def step(self, node: Node) -> Node | None:
+        """Make a node whose inputs are final so too, or return what it is to be replaced by."""
         final = self.final
         if node in final:
             return None

@@ -17,6 +17,7 @@ from tracer.ops.gradient_control import IDENTITIES, RULED
 from tracer.rewrite.algebra import ALGEBRA
 from tracer.rewrite.branches import lazy_branches
 from tracer.rewrite.canonical import CANONICAL
+from tracer.rewrite.draws import merge_draws
 from tracer.rewrite.driver import rewrite
 from tracer.rewrite.loops import has_bodies, map_bodies, merge, prune
 from tracer.rewrite.motion import move_out
@@ -51,9 +52,9 @@ def stabilise(
     `replacements` and `order` are as for `rewrite`.
     """
     order = graph.nodes() if order is None else order
-    seeds = _seeds()
-    rules = STABLE if any([node.op in seeds for node in order]) else CANONICAL
-    nested = any([node.op.higher_order for node in order])
+    ops = {node.op for node in order}
+    rules = CANONICAL if _seeds().isdisjoint(ops) else STABLE
+    nested = any(item.higher_order for item in ops)
     graph = rewrite(graph, rules, frozen, replacements=replacements, order=order if replacements else None)
     return map_bodies(graph, stabilise, frozen) if nested else graph
 
@@ -71,7 +72,7 @@ def forget_derivatives(graph: Graph) -> Graph:
 
     What a derivative computes again stays apart (RECOMPUTE): shared with what it repeats, that would have to be kept.
     """
-    if not any([node.op in _FOR_DERIVATIVES for node in graph.nodes()]):
+    if _FOR_DERIVATIVES.isdisjoint({node.op for node in graph.nodes()}):
         return graph
     inlined: dict[Node, tuple[Node, ...]] = {}
 
@@ -111,6 +112,7 @@ PASSES: list[tuple[str, Pass]] = [
     ("optimise loops", optimise_loops),
     ("lazy branches", lazy_branches),
     ("gather windows", gather_windows),
+    ("merge draws", merge_draws),
 ]
 """What `optimise` runs, top to bottom: common subexpressions are shared and dead code is gone by construction."""
 

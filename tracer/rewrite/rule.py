@@ -268,12 +268,31 @@ class Rule:
     def _when_names(self) -> tuple[str, ...]:
         return _names(self.when) if self.when else ()
 
+    @cached_property
+    def _flat(self) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]] | None:
+        """The wildcards of the inputs and parameters, if the pattern is one op of nothing but these, each once."""
+        term = self.term
+        terms = [*term.inputs, *term.params.values()]
+        if term.op.commutative or not all(isinstance(item, Wildcard) and not item.scalar for item in terms):
+            return None
+        if len({item.name for item in terms}) < len(terms):
+            return None
+        return tuple(item.name for item in term.inputs), tuple((key, item.name) for key, item in term.params.items())
+
     def match(self, node: Node, frozen: Frozen = frozenset()) -> Binding | None:
         """The values of the wildcards if the pattern stands at this node and the condition holds, else None."""
+        if self._flat is not None:
+            names, params = self._flat
+            if node.op is not self.term.op or len(node.inputs) != len(names) or node in frozen:
+                return None
+            binding = dict(zip(names, node.inputs, strict=True))
+            for key, name in params:
+                binding[name] = node.params[key]
+            return binding if self._accepts(binding) else None
         return solve((self.term, node, None), {}, frozen, self._accepts)
 
     def _accepts(self, binding: Binding) -> bool:
-        return self.when is None or bool(self.when(*(binding[name] for name in self._when_names)))
+        return self.when is None or bool(self.when(*[binding[name] for name in self._when_names]))
 
     def apply(self, node: Node, frozen: Frozen = frozenset()) -> Node | None:
         """The node that replaces this one, of the same type; None where the rule does not apply."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from tracer import errors
 from tracer.errors import branches
+from tracer.errors.elsewhere import ATTRIBUTES
 from tracer.graph.node import Node, constant, item_nodes, make_node
 from tracer.graph.op import OPS, Op
 from tracer.ops import indexing
@@ -103,7 +104,8 @@ class Proxy:
         return apply_op(op, inputs, params)
 
     def __getattr__(self, name: str) -> Any:
-        hint = f"\nHINT: {errors.HINT_ATTRIBUTE}" if name in _ARRAY_ATTRIBUTES else ""
+        hint = errors.HINT_ATTRIBUTE if name in _ARRAY_ATTRIBUTES else ATTRIBUTES.get(name)
+        hint = f"\nHINT: {hint}" if hint else ""
         raise AttributeError(f"a traced value has no attribute {name!r}{hint}", name=name, obj=self)
 
     # --- NumPy's protocols ---------------------------------------------------------------------------------------
@@ -195,8 +197,8 @@ class Proxy:
     # --- reading and writing parts -------------------------------------------------------------------------------
 
     @staticmethod
-    def _select(array: Proxy, mask: Proxy) -> Any:
-        """What a mask selects, if that is put off until it is known how many it is; else None."""
+    def _select(array: Proxy, key: Any) -> Any:
+        """What a mask, or places it selects, give, if that is put off until it is known how many; else None."""
         return None
 
     def _spread_over(self, mask: Any) -> Any:
@@ -204,7 +206,7 @@ class Proxy:
         return None
 
     def __getitem__(self, key: Any) -> Any:
-        if isinstance(key, Proxy) and key.dtype.kind == "b":
+        if isinstance(key, Proxy | tuple):
             selected = self._select(self, key)
             if selected is not None:
                 return selected
@@ -234,6 +236,9 @@ class Proxy:
 
     def _needs_number(self, what: str, hint: str, text: str = errors.CONCRETE) -> errors.ConcretizationError:
         line = errors.user_line()
+        function = errors.scipy_call()
+        if function is not None:
+            hint = errors.HINT_SCIPY.format(function=function)
         error = errors.ConcretizationError(
             errors.message(text, line, what=what, value=describe(self._node), hint=hint)
         )
@@ -297,6 +302,7 @@ class Proxy:
         result: Any = np.copy(self)
         if order == "C":
             result._strides = None
+        result._is_array = self._is_array or (self._base is not None) or None  # a copy of a scalar is one
         return result
 
     def item(self, *place: Any) -> Any:
@@ -386,6 +392,8 @@ def _array(array: np.ndarray[Any, Any]) -> Node:
 def operand_type(value: Any) -> Any:
     """The dtype of a value, or the Python scalar type that stands for a weak scalar."""
     kind = type(value)
+    if kind is Proxy:
+        return value._node.type.dtype
     if kind in _PYTHON_SCALARS:
         return np.dtype(bool) if kind is bool else kind
     if hasattr(kind, "__tracer_weak__"):
@@ -405,10 +413,10 @@ def _list_dtype(value: Any) -> Any:
 def apply_op(op: Op, inputs: Sequence[Any], params: Mapping[str, Any]) -> Any:
     """Record one op on values of which at least one is traced; returns a proxy, or a tuple of them."""
     if op.dtypes is not None and op.kernel != "cast":
-        wanted = op.dtypes(tuple(operand_type(value) for value in inputs))
-        nodes = tuple(_operand(value, dtype) for value, dtype in zip(inputs, wanted, strict=False))
+        wanted = op.dtypes(tuple([operand_type(value) for value in inputs]))
+        nodes = tuple([_operand(value, dtype) for value, dtype in zip(inputs, wanted, strict=False)])
     else:
-        nodes = tuple(unwrap(value) for value in inputs)
+        nodes = tuple([unwrap(value) for value in inputs])
     node = make_node(op, nodes, params)
     owner = None
     for value in inputs:
@@ -420,6 +428,8 @@ def apply_op(op: Op, inputs: Sequence[Any], params: Mapping[str, Any]) -> Any:
     result = Proxy(node, owner)
     if op.family == "elementwise" and len(node.type.shape) > 1 and any(map(_may_be_turned, inputs)):
         result._strides = layout.kept_strides(inputs, node.type.known_shape)
+    if op.name == "astype" and isinstance(inputs[0], Proxy) and (inputs[0]._is_array or inputs[0]._base is not None):
+        result._is_array = True
     if isinstance(inputs[0], Proxy) and (op.family == "view" or op.name in ("real", "imag", "bitcast")):
         _remember_base(result, inputs[0], op, params)
     return result
