@@ -75,3 +75,36 @@ def test_demo_digits(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None
 def test_recurrent_network_by_scan(capsys: pytest.CaptureFixture[str]) -> None:
     text = run(capsys, "04_recurrent_network_by_scan.py", "300")
     assert number(r"new sequences: ([0-9.]+)", text) < number(r"mean alone: ([0-9.]+)", text) / 5
+
+
+def test_heat_equation_in_place(capsys: pytest.CaptureFixture[str]) -> None:
+    text = run(capsys, "05_heat_equation_in_place.py", "24")
+    assert number(r"after \d+ iterations: (\S+)", text) < number(r"as it is: (\S+)", text) / 3
+
+
+def test_gradients_per_example(capsys: pytest.CaptureFixture[str]) -> None:
+    text = run(capsys, "06_gradients_per_example.py")
+    assert number(r"step 1000  mean loss (\S+)", text) < 0.25
+    assert number(r"wrong labels; (\d+) of them", text) >= number(r"(\d+) wrong labels", text) / 2
+
+
+@pytest.mark.parametrize("mu", [1.5, 0.8])
+def test_loops_and_branches(capsys: pytest.CaptureFixture[str], mu: float) -> None:
+    text = run(capsys, "07_loops_and_branches.py", str(mu))
+    pairs = re.findall(r"dE/de = (\S+), implicit function theorem (\S+)", text)
+    assert len(pairs) == 3 and all(derivative == exact for derivative, exact in pairs)
+    vectors = re.search(r"by mu \[(.*)\], by differences \[(.*)\]", text)
+    assert vectors is not None
+    derivative, differences = ([float(part) for part in vector.split()] for vector in vectors.groups())
+    assert derivative == pytest.approx(differences, rel=1e-5)
+
+
+def test_variational_autoencoder(capsys: pytest.CaptureFixture[str]) -> None:
+    text = run(capsys, "08_variational_autoencoder.py", "500")
+    costs = [float(cost) for cost in re.findall(r"cost (\S+)", text)]
+    assert costs[-1] < costs[0] / 1.5 and "traced 1 time" in text
+    assert set(text.splitlines()[-1]) <= {".", "#", " "}
+
+
+def test_custom_op(capsys: pytest.CaptureFixture[str]) -> None:
+    assert number(r"largest error: (\S+)", run(capsys, "09_custom_op.py")) < 0.1

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-
 from scientific import dynamics, grids, images, inference, matrices
 
 
 @dataclass(frozen=True)
 class Case:
-    """A program, `make(rng)` for its arguments, those to differentiate with respect to, and whether paths depend on values."""
+    """A program, `make(rng)` for its arguments, those to differentiate by, and what `branches` it needs."""
 
     program: Callable[..., Any]
     make: Callable[[np.random.Generator], tuple[Any, ...]]
@@ -49,6 +48,12 @@ def markov(r):
 
 def cloud(r, n, d):
     return r.normal(size=(n, d)) * np.arange(1, d + 1)
+
+
+def moved(r):
+    points = lattice(r, 3, 0.1)
+    source = np.column_stack([points, r.normal(size=len(points))])
+    return source, source[::-1] + 0.1 * r.normal(size=source.shape)
 
 
 def letters(r):
@@ -91,8 +96,8 @@ CASES = [
     Case(matrices.householder, lambda r: (r.normal(size=(5, 3)),)),
     Case(matrices.principal_components, lambda r: (cloud(r, 12, 4),)),
     Case(matrices.align, lambda r: (cloud(r, 6, 3), cloud(r, 6, 3)), (0, 1)),
-    Case(matrices.closest_points, lambda r: (cloud(r, 6, 3), cloud(r, 8, 3)), (0,)),
-    Case(matrices.pagerank, lambda r: (r.uniform(0, 1, (5, 5)) * (np.arange(5) != 2)[:, None] + 0.0,)),
+    Case(matrices.closest_points, lambda r: moved(r), (0, 1)),
+    Case(matrices.pagerank, lambda r: (r.uniform(0.1, 1, (5, 5)),)),
     Case(
         matrices.cubic_spline,
         lambda r: (np.arange(6) + r.uniform(0, 0.5, 6), r.normal(size=6), r.uniform(0.6, 5, 9)),
@@ -152,7 +157,7 @@ CASES = [
         lambda r: (r.normal(size=(4, 5)) + 1j * r.normal(size=(4, 5)), np.complex128(complex(*r.normal(size=2) / 2))),
         (),
     ),
-    Case(images.ray_cast, lambda r: (r.uniform(-1, 1, 3) + [0, 0, -2],)),
+    Case(images.ray_cast, lambda r: (r.uniform(-1, 1, 3) - (0, 0, 2),)),
     Case(
         images.ray_trace,
         lambda r: (r.uniform(-1, 1, 3), np.column_stack([r.normal(size=(3, 2)) / 2, r.uniform(2, 4, 3)])),

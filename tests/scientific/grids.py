@@ -83,7 +83,7 @@ def fdtd(permittivity, steps=25):
 
 def shallow_water(h, u, v, steps=5, dt=0.02, g=9.8):
     """Shallow water on a torus by the Lax-Friedrichs scheme, the state in one array."""
-    state = np.empty((3,) + h.shape)
+    state = np.empty((3, *h.shape))
     state[0], state[1], state[2] = h, h * u, h * v
     mass = np.empty(steps)
     for n in range(steps):

@@ -4,7 +4,6 @@ from collections import namedtuple
 from types import SimpleNamespace
 
 import numpy as np
-
 from scientific.matrices import cholesky
 
 Posterior = namedtuple("Posterior", "mean variance evidence")

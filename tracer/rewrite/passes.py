@@ -13,7 +13,7 @@ from tracer.graph.graph import Graph, rebuild
 from tracer.graph.node import ITEM, Node
 from tracer.graph.op import Op
 from tracer.ops.checkpointing import CHECKPOINT
-from tracer.ops.gradient_control import IDENTITIES, RULED
+from tracer.ops.gradient_control import IDENTITIES, MARK, RULED
 from tracer.rewrite.algebra import ALGEBRA
 from tracer.rewrite.branches import lazy_branches
 from tracer.rewrite.canonical import CANONICAL
@@ -49,9 +49,12 @@ def stabilise(
 ) -> Graph:
     """Replace formulas that overflow or cancel; nodes in `frozen` keep their identity and stay in the graph.
 
-    `replacements` and `order` are as for `rewrite`.
+    Without `replacements` so do marks, which a derivative that is still to be taken knows. `replacements` and `order`
+    are as for `rewrite`.
     """
     order = graph.nodes() if order is None else order
+    marks = [] if replacements else [node for node in order if node.op is MARK]
+    frozen = frozen.union(marks) if marks else frozen
     ops = {node.op for node in order}
     rules = CANONICAL if _seeds().isdisjoint(ops) else STABLE
     nested = any(item.higher_order for item in ops)
