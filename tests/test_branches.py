@@ -354,3 +354,28 @@ def test_checked_mode():
     compiled = tracer.compile(nested_tests, branches="guard", mode="check")
     for x in vectors(10):
         np.testing.assert_allclose(compiled(x), nested_tests(x))
+
+
+def test_paths_through_arrays_that_the_function_makes_share_a_tree():
+    table = np.array([1.0, 2.0, 4.0])
+
+    def function(x):
+        weights = table / 7
+        if np.sum(x) > 0:
+            return x * weights + (table - 1)
+        if x[0] < -1:
+            return x * (weights + np.arange(3))
+        return -x
+
+    compiled = tracer.compile(function, branches="guard")
+    cases = [np.array([1.0, 2.0, 3.0]), np.array([-2.0, 0.0, 0.5]), np.array([-0.5, 0.0, 0.1])]
+    for _ in range(2):
+        for x in cases:
+            np.testing.assert_allclose(compiled(x), function(x))
+    misses = compiled.misses
+    for x in cases:
+        np.testing.assert_allclose(compiled(2 * x / 1.5), function(2 * x / 1.5))
+    assert compiled.misses == misses
+    table *= 3
+    for x in cases:
+        np.testing.assert_allclose(compiled(x), function(x))

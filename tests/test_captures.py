@@ -275,3 +275,45 @@ def test_what_the_function_removes_is_no_error():
 def test_compiled_functions_are_copied_and_pickled_as_functions_are():
     assert copy.deepcopy({"step": Layer.compiled})["step"] is Layer.compiled
     assert pickle.loads(pickle.dumps(Layer.compiled)) is Layer.compiled
+
+
+def energy(x):
+    return np.sum(np.sin(x) ** 3)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        tracer.compile,
+        tracer.grad,
+        tracer.value_and_grad,
+        tracer.elementwise_grad,
+        tracer.hessian,
+        tracer.jacobian,
+        tracer.jacfwd,
+        lambda f: tracer.compile(tracer.grad(tracer.compile(f))),
+        lambda f: tracer.vmap(tracer.grad(f)),
+        lambda f: tracer.compile(f, branches="guard", name="g", backend="reference"),
+    ],
+)
+def test_transforms_of_functions_in_modules_are_pickled(make):
+    function, x = make(energy), np.array([[0.3, 1.2], [2.5, 0.1]])
+    again = pickle.loads(pickle.dumps(function))
+    assert repr(again) == repr(function) and type(again) is type(function)
+    for one, other in zip(leaves(again(x)), leaves(function(x)), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_products_with_hessians_are_pickled():
+    product = pickle.loads(pickle.dumps(tracer.hvp(energy)))
+    np.testing.assert_array_equal(product(X, X), tracer.hvp(energy)(X, X))
+
+
+def test_what_has_no_name_is_not_pickled():
+    for function in (tracer.grad(lambda x: x), tracer.compile(lambda x: x)):
+        with pytest.raises((pickle.PicklingError, AttributeError), match="lambda"):
+            pickle.dumps(function)
+
+
+def leaves(nest):
+    return nest if isinstance(nest, tuple) else (nest,)

@@ -317,3 +317,24 @@ def test_sums_of_selected_values_in_mapped_functions():
     x = matrix()
     found = tracer.vmap(lambda row: np.sum(row[row > 0] ** 2))(x)
     np.testing.assert_allclose(found, [np.sum(row[row > 0] ** 2) for row in x])
+
+
+def test_elements_at_places_that_a_mask_selects_need_no_size():
+    def shifted(image, rows, columns):
+        inside = (rows >= 0) & (rows < image.shape[0]) & (columns < 3)
+        out = np.zeros(rows.shape)
+        out[inside] += 2 * image[rows[inside], columns[inside]]
+        return out, image[rows[inside], 0].sum(), image[:, 1][rows[inside]].mean()
+
+    compiled = tracer.compile(shifted)
+    for _ in range(4):
+        args = RANDOM.normal(size=(4, 3)), RANDOM.integers(-2, 7, 9), RANDOM.integers(0, 5, 9)
+        for one, other in zip(compiled(*args), shifted(*args), strict=True):
+            np.testing.assert_allclose(one, other)
+    assert compiled.cache_info().traces == 1
+    gradient = tracer.grad(lambda image, *places: np.sum(shifted(image, *places)[0] ** 2))
+    tracer.testing.check_grads(lambda image: gradient(image, *args[1:]), (args[0],))
+    picked = tracer.compile(lambda x, places: x[places[places > 1]].sum())
+    assert picked(np.arange(4.0), np.array([0, 2, 3])) == 5
+    with pytest.raises(IndexError, match="index 9 is out of bounds"):
+        picked(np.arange(4.0), np.array([0, 2, 9]))

@@ -2,13 +2,17 @@
 
 import importlib
 import math
+import operator
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy import integrate, interpolate, stats
 
 import tracer
 from tracer import errors
+from tracer.errors import elsewhere
 
 X = np.arange(3.0)
 HERE = re.escape(__file__.rsplit("/", 1)[-1])
@@ -226,3 +230,43 @@ def test_every_message_has_a_hint_or_a_place(part):
         if name.startswith(("HINT", "_")):
             continue
         assert "HINT" in text or "{" in text, name
+
+
+@pytest.mark.parametrize(
+    ("name", "match"), [("at", r"x\[i\] = v"), ("detach", "stop_gradient"), ("backward", "tracer.grad")]
+)
+def test_attributes_of_other_libraries_have_hints(name, match):
+    with pytest.raises(AttributeError, match=rf"(?s)no attribute '{name}'.*HINT.*{match}"):
+        tracer.compile(lambda x: getattr(x, name))(X)
+
+
+def test_names_of_other_libraries_have_hints():
+    with pytest.raises(AttributeError, match=r"(?s)no attribute 'jit'.*HINT: tracer.compile"):
+        tracer.jit  # noqa: B018
+    for name, hint in [*elsewhere.FUNCTIONS.items(), *elsewhere.ATTRIBUTES.items()]:
+        assert name not in tracer.__all__ or name in elsewhere.ATTRIBUTES
+        for path in re.findall(r"tracer((?:\.\w+)+)", hint):
+            assert operator.attrgetter(path[1:])(tracer) is not None
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        (lambda x: stats.norm.pdf(x), r"rv_continuous\.pdf of scipy\.stats"),
+        (lambda x: integrate.quad(lambda t: t * x[0], 0, 1)[0], r"quad of scipy\.integrate"),
+        (lambda x: interpolate.CubicSpline(X, x)(0.5), r"CubicSpline.__init__ of scipy\.interpolate"),
+    ],
+)
+def test_what_scipy_cannot_trace_can_be_an_op(function, name):
+    text = fails(function, X, match=name)
+    assert "custom_op" in text and "site-packages" not in text
+
+
+def test_objects_are_no_nests():
+    with pytest.raises(errors.NotDifferentiableError, match=r"(?s)p, which has type Simple.*HINT.*dataclasses"):
+        tracer.grad(lambda p: np.sum(p.w))(SimpleNamespace(w=X))
+
+
+@pytest.mark.parametrize("write", [np.array2string, np.array_repr, lambda x: np.savetxt("x.txt", x)])
+def test_texts_and_files_are_made_outside(write):
+    fails(lambda x: write(x), X, match="outside the traced function")

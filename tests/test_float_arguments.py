@@ -1,5 +1,6 @@
 """Python floats as arguments: ever other ones do not cost a trace each, and promotion stays NumPy's."""
 
+import enum
 import math
 
 import numpy as np
@@ -155,3 +156,51 @@ def test_zeros_and_nans():
     compiled = tracer.compile(lambda a: np.copysign(1.0, a) * 1.0)
     for a in (1.0, -1.0, 0.0, -0.0, float("inf"), float("nan")):
         assert compiled(a) == math.copysign(1.0, a)
+
+
+NUMBERS = {
+    "dot": lambda x, a: np.dot(x, a),
+    "dot reflected": lambda x, a: np.dot(a, x),
+    "method": lambda x, a: x.dot(a),
+    "inner": lambda x, a: np.inner(x, a),
+    "tensordot": lambda x, a: np.tensordot(x, a, 0),
+    "einsum": lambda x, a: np.einsum("i,->i", x, a),
+    "searchsorted": lambda x, a: np.searchsorted(x, a),
+    "choose": lambda x, a: np.choose([0, 1, 0], [x, a]),
+    "polyval": lambda x, a: np.polyval(x, a),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int32, np.complex64])
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numbers_beside_arrays_give_numpys_dtypes(name, dtype):
+    function, x = NUMBERS[name], np.arange(1, 4).astype(dtype)
+    compiled = tracer.compile(function)
+    for number in (1.5, 2.25, 0.5):
+        got, wanted = compiled(x, number), function(x, number)
+        np.testing.assert_allclose(got, wanted, rtol=1e-6)
+        assert got.dtype == wanted.dtype
+
+
+def test_the_type_of_a_float_is_float():
+    compiled = tracer.compile(lambda x, a: x * a if type(a) is float and isinstance(a, float) else x)
+    for number in VALUES:
+        np.testing.assert_allclose(compiled(X, number), X * number)
+
+
+class Level(enum.IntEnum):
+    LOW = 2
+
+
+class Length(float):
+    pass
+
+
+@pytest.mark.parametrize("number", [Level.LOW, Length(1.5)])
+def test_numbers_of_classes_of_their_own(number):
+    for dtype in (np.float32, np.int32):
+        x = np.arange(3).astype(dtype)
+        for function in (lambda x: x * number, lambda x: number + x, lambda x: np.where(x > 1, x, number)):
+            got = tracer.compile(function)(x)
+            np.testing.assert_allclose(got, function(x))
+            assert got.dtype == function(x).dtype

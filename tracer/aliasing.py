@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
+from tracer.tracing.reads import owner_of, place_of
+
 Array = np.ndarray[Any, Any]
 
 _WORK = 1_000_000
@@ -59,11 +61,6 @@ class Group(NamedTuple):
 
 class NotExpressible(Exception):
     """An array that is no view of flat memory by slices, reshapes and transposes."""
-
-
-def place_of(array: Array) -> tuple[Any, ...]:
-    """What two arrays have in common that are the same part of the memory."""
-    return array.__array_interface__["data"][0], array.dtype, array.shape, array.strides
 
 
 def groups_of(arguments: Sequence[Any], captured: Sequence[Array]) -> tuple[Group, ...]:
@@ -132,7 +129,7 @@ def _group(cluster: Sequence[tuple[int | None, Array]]) -> Group | None:
     low, high = min(start for start, _ in bounds), max(end for _, end in bounds)
     # Rows that end before the next one begins need room behind the last of them, or before the first.
     room = max(abs(stride) for array in arrays for stride in (*array.strides, 0))
-    owners = [byte_bounds(_owner(array)) for array in arrays]
+    owners = [byte_bounds(owner_of(array)) for array in arrays]
     low = max(low - room // dtype.itemsize * dtype.itemsize, min(low, *(start for start, _ in owners)))
     high = min(high + room, max(high, *(end for _, end in owners)))
     high -= (high - low) % dtype.itemsize
@@ -151,13 +148,6 @@ def _group(cluster: Sequence[tuple[int | None, Array]]) -> Group | None:
     except NotExpressible:
         return None
     return Group(base, members)
-
-
-def _owner(array: Array) -> Array:
-    """The array that an array is a view of."""
-    while isinstance(array.base, np.ndarray):
-        array = array.base
-    return array
 
 
 class _Memory:

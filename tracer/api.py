@@ -261,6 +261,11 @@ def pp(value: Any, *args: Any, **kwargs: Any) -> str:
 
     See `tracer.printing.pp` for symbolic expressions.
 
+    Raises
+    ------
+    TypeError
+        If the value is neither traced nor a function.
+
     Examples
     --------
     >>> import numpy as np, tracer
@@ -277,6 +282,19 @@ def debugprint(value: Any, *args: Any, file: Any = None, **kwargs: Any) -> Any:
 
     Shared parts are shown once, with marks; every line has the type and the user's source line. For symbolic
     expressions and their functions see `tracer.printing.debugprint`, which prints.
+
+    Raises
+    ------
+    TypeError
+        If the value is neither traced nor a function.
+
+    Examples
+    --------
+    >>> import numpy as np, tracer
+    >>> print(tracer.debugprint(lambda x: np.exp(-x), np.float64(1)))  # doctest: +ELLIPSIS
+    exp [id A] float64[]  ...
+     └─ negative [id B] float64[]  ...
+         └─ x [id C] float64[]  ...
     """
     if _is_symbolic(value) or isinstance(value, Apply) or (isinstance(value, list) and any(map(_is_symbolic, value))):
         return _printing().debugprint(value, *args, file=file, **kwargs)
@@ -294,6 +312,16 @@ def draw(value: Any, file: str | os.PathLike[str], *args: Any, **kwargs: Any) ->
         If neither is installed; the text says how to install one.
     ValueError
         If the file's ending is unknown, or the graph is too large to draw without Graphviz.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import numpy as np, tracer
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = pathlib.Path(folder, "f.dot")
+    ...     tracer.draw(lambda x: np.exp(-x), file, np.float64(1))
+    ...     print(file.read_text()[:9])
+    digraph {
     """
     if _is_symbolic(value):
         _printing().pydotprint(value, file, *args, print_output_file=False, **kwargs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -180,35 +180,39 @@ def spec(leaves: Leaves, scalars: Collection[int] = ()) -> tuple[Any, ...] | Non
 
     `scalars` are traced leaves, counted among these, that only NumPy scalars may stand for, not 0-d arrays.
     """
-    position, traced = iter(range(len(leaves.values))), iter(range(len(leaves.originals)))
-
-    def build(structure: Structure) -> Any:
-        if structure.kind == "leaf":
-            index = next(position)
-            value = leaves.values[index]
-            if leaves.is_array[index]:
-                if next(traced) in scalars:
-                    raise _NoFastPath
-                kind = "float" if index in leaves.weak else "array"
-                return (kind, value.dtype.num) if kind == "float" else (kind, *array_entry(value))
-            return "static", value
-        children = tuple(build(child) for child in structure.children)
-        if structure.kind == "none":
-            return "static", None
-        if structure.kind in ("tuple", "list"):
-            return structure.kind, children
-        if structure.kind == "dict" and structure.type is dict:
-            return "dict", tuple(zip(structure.keys, children, strict=True))
-        raise _NoFastPath
-
     if leaves.groups or any(map(is_generator, leaves.originals)):
         return None
+    found = iter(_leaf_specs(leaves, scalars))
     try:
-        positional = [build(child) for child in leaves.structure.children[0].children]
-        keywords = [build(child) for child in leaves.structure.children[1].children]
+        positional = [_spec_of(child, found) for child in leaves.structure.children[0].children]
+        keywords = [_spec_of(child, found) for child in leaves.structure.children[1].children]
     except _NoFastPath:
         return None
     return (*positional, *keywords)
+
+
+def _leaf_specs(leaves: Leaves, scalars: Collection[int]) -> Iterator[tuple[Any, ...]]:
+    traced = iter(range(len(leaves.originals)))
+    for place, (value, is_array) in enumerate(zip(leaves.values, leaves.is_array, strict=True)):
+        if not is_array:
+            yield "static", value
+        elif next(traced) in scalars:
+            raise _NoFastPath
+        else:
+            yield ("float", value.dtype.num) if place in leaves.weak else ("array", *array_entry(value))
+
+
+def _spec_of(structure: Structure, leaf_specs: Iterator[tuple[Any, ...]]) -> tuple[Any, ...]:
+    if structure.kind == "leaf":
+        return next(leaf_specs)
+    children = tuple(_spec_of(child, leaf_specs) for child in structure.children)
+    if structure.kind == "none":
+        return "static", None
+    if structure.kind in ("tuple", "list"):
+        return structure.kind, children
+    if structure.kind == "dict" and structure.type is dict:
+        return "dict", tuple(zip(structure.keys, children, strict=True))
+    raise _NoFastPath
 
 
 def array_entry(array: np.ndarray[Any, Any]) -> tuple[int, tuple[int, ...], tuple[int, ...]]:

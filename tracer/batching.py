@@ -74,10 +74,11 @@ def vmap(function: Function, in_axes: Any = 0, out_axes: Any = 0, axis_size: int
     if not callable(function):
         raise TypeError(f"vmap needs a function, not {function!r}")
     keys = _checked_axes(in_axes, "in_axes", "arguments"), _checked_axes(out_axes, "out_axes", "results")
-    mapping = _Mapping(function, in_axes, out_axes, axis_size)
 
-    def make() -> Transform:
-        return Transform(function, mapping, (), f"vmap({label_of(function)})")
+    def make(function: Function) -> Transform:
+        mapping = _Mapping(function, in_axes, out_axes, axis_size)
+        made_by = vmap, (function, in_axes, out_axes, axis_size)
+        return Transform(function, mapping, (), f"vmap({label_of(function)})", made_by)
 
     return remembered(function, "vmap", (*keys, axis_size), make)
 

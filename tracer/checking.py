@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,9 @@ from tracer.derivatives import Transform
 from tracer.pipeline import Plan
 from tracer.run import reference
 from tracer.tracing.generators import is_generator
+from tracer.tracing.reads import owner_of
 from tracer.tree import flatten, unflatten
+from tracer.types import element_strides
 
 _TOLERANCE = {"f": (1e-9, 1e-4), "c": (1e-9, 1e-4)}
 
@@ -32,9 +34,8 @@ class Checked(Compiled):
 
     def _run(self, plan: Plan, leaves: Leaves) -> Any:
         traced = plan.traced
-        inputs = [
-            np.copy(array) for array in (*leaves.arrays, *traced.captured, *(item.cell[0] for item in traced.shared))
-        ]
+        arrays = (*leaves.arrays, *traced.captured, *(item.cell[0] for item in traced.shared))
+        inputs = [_copied(array) for array in arrays]
         expected = reference.run(traced.graph, inputs)
         actual = plan.executable.run(inputs)[: len(expected)]  # then come answers to questions
         _compare(expected, actual, "the reference and the kernels", self.name)
@@ -46,13 +47,38 @@ class Checked(Compiled):
 
     def _plain(self, plan: Plan, leaves: Leaves) -> Any:
         """The function's own result on copies; None if it cannot run without a trace."""
-        if plan.traced.shared or plan.traced.updated or isinstance(self.function, Transform | Compiled):
+        traced = plan.traced
+        if traced.shared or traced.updated or traced.stored or isinstance(self.function, Transform | Compiled):
             return None
         if any(map(is_generator, leaves.originals)):
             return None
-        values = [np.copy(v)[()] if traced else v for v, traced in zip(leaves.values, leaves.is_array, strict=True)]
+        copies = _copied_together(leaves.arrays, leaves.originals)
+        values = [next(copies) if is_array else v for v, is_array in zip(leaves.values, leaves.is_array, strict=True)]
         args, kwargs = copy.copy(unflatten(leaves.structure, values))
         return self.function(*args, **kwargs)
+
+
+def _copied(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """A copy with the same strides, for which the kernels were compiled."""
+    steps = [(size - 1) * stride for size, stride in zip(array.shape, element_strides(array), strict=True) if size]
+    low, high = sum(min(step, 0) for step in steps), sum(max(step, 0) for step in steps)
+    memory = np.empty(high - low + 1, array.dtype)
+    result = np.lib.stride_tricks.as_strided(memory[-low:], array.shape, array.strides)
+    np.copyto(result, array)
+    return result
+
+
+def _copied_together(arrays: Sequence[np.ndarray[Any, Any]], originals: Sequence[Any]) -> Iterator[Any]:
+    """Copies that share memory where the arrays do; those of what the caller passed as numbers are numbers."""
+    memories: dict[int, Any] = {}
+    for array, original in zip(arrays, originals, strict=True):
+        owner = owner_of(array)
+        if not isinstance(original, np.ndarray) or not (owner.flags.c_contiguous or owner.flags.f_contiguous):
+            yield np.copy(array) if isinstance(original, np.ndarray) else np.copy(array)[()]
+            continue
+        memory = memories.setdefault(id(owner), bytearray(owner.tobytes(order="A")))
+        offset = array.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
+        yield np.ndarray(array.shape, array.dtype, memory, offset, array.strides)
 
 
 def _compare(expected: Sequence[Any], actual: Sequence[Any], what: str, function: str) -> None:

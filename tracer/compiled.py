@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import logging
+import operator
+import sys
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -11,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tracer import errors
-from tracer.aliasing import groups_of
+from tracer.aliasing import groups_of, share_memory
 from tracer.arguments import (
     SETTINGS,
     Leaves,
@@ -44,7 +46,7 @@ from tracer.pipeline import (
 )
 from tracer.run.cpu import Dispatcher
 from tracer.tracing import trace
-from tracer.tracing.capture import label_of
+from tracer.tracing.capture import Earlier, label_of
 from tracer.tracing.generators import is_generator, is_same_stream
 from tracer.tracing.proxy import Proxy
 from tracer.tracing.questions import Evaluator, Question
@@ -147,6 +149,14 @@ class Signature:
             yield from tree.plans()
 
 
+def _find(module: str | None, name: str) -> Any:
+    """What a module has by a qualified name; None if it has nothing."""
+    try:
+        return operator.attrgetter(name)(sys.modules.get(module or ""))
+    except AttributeError:
+        return None
+
+
 class Compiled(Dispatcher):
     """A function that compiles itself for each signature of its arguments, and then runs as native code.
 
@@ -181,6 +191,7 @@ class Compiled(Dispatcher):
         self._kept: dict[Plan, tuple[Any, Tree[Plan]]] = {}  # the oldest first
         self._floats: dict[tuple[Structure, int], str | None] = {}
         self._captured: list[np.ndarray[Any, Any]] = []
+        self._earlier = Earlier()
         self._writes = False
         self._reasons: list[str] = []
         self._slow_calls = 0
@@ -199,6 +210,7 @@ class Compiled(Dispatcher):
             self._signatures.clear()
             self._kept.clear()
             self._captured.clear()
+            self._earlier.clear()
         self._last_leaves = None
 
     def explain(self) -> str:
@@ -240,8 +252,13 @@ class Compiled(Dispatcher):
         """Return the plan for these arguments, compiling it if need be, without running it."""
         return self._plan(args, kwargs)[0]
 
-    def __reduce__(self) -> str:
-        return str(getattr(self, "__qualname__", self.name))  # as functions: by the name in their module
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        name = str(getattr(self, "__qualname__", self.name))
+        if self._finish is not None or _find(getattr(self, "__module__", None), name) is self:
+            return name  # as functions: by the name in their module
+        branches = "guard" if self._is_guarded else "raise"
+        options: dict[str, Any] = {"backend": self._backend, "name": self.name, "branches": branches}
+        return functools.partial(type(self), self.function, traced_floats=tuple(self._traced_floats), **options), ()
 
     def __copy__(self) -> Compiled:
         return self
@@ -324,11 +341,16 @@ class Compiled(Dispatcher):
     def _compile(self, leaves: Leaves) -> tuple[Plan, Leaves]:
         with without_collector():
             signature = self._signatures.get(leaves.key) or Signature(leaves)
+            self._earlier.note_changes(guard for plan in signature.plans() for guard in plan.traced.guards)
             traced = self._trace(leaves, signature)
             if traced.written or traced.stored:
                 self._writes = True
+                read = [array for array, _ in traced.watched if any(share_memory(array, x) for x in leaves.arrays)]
+                shared = self._earlier.note_arrays(read)
                 self._captured += [
-                    array for array in traced.captured if not any(array is known for known in self._captured)
+                    array
+                    for array in (*traced.captured, *shared)
+                    if not any(array is known for known in self._captured)
                 ]
                 del self._captured[:-_MOST_CAPTURED]
                 grouped = self._grouped(leaves)
@@ -336,6 +358,7 @@ class Compiled(Dispatcher):
                     leaves = grouped
                     signature = self._signatures.get(leaves.key) or Signature(leaves)
                     traced = self._trace(leaves, signature)
+            self._earlier.settle()
             self._note_reason(leaves, traced)
             plan = Plan(traced, leaves.arrays, self._backend or config.backend)
         with _lock:
@@ -347,7 +370,7 @@ class Compiled(Dispatcher):
                     del self._kept[other]
             if len(self._kept) > _MOST_PLANS:
                 self._forget(next(iter(self._kept)))
-        self._last_leaves = leaves
+        self._last_leaves = leaves._replace(values=[], originals=[], groups=())  # no longer than the call
         return plan, leaves
 
     def _trace(self, leaves: Leaves, signature: Signature) -> Traced:
@@ -358,6 +381,7 @@ class Compiled(Dispatcher):
             name=self.name,
             finish=self._finish,
             guarded=self._is_guarded,
+            earlier=self._earlier,
         )
 
     def _forget(self, plan: Plan) -> None:
@@ -480,7 +504,7 @@ class Compiled(Dispatcher):
             [(item.cell, first + number) for number, item in enumerate(traced.updated)],
             [(place, first + len(traced.updated) + number) for number, place in enumerate(traced.written)],
             [*setting_guards(), *(tuple(guard[:4]) for guard in traced.guards)],
-            _output_tree(plan),
+            _output_tree(traced.structure, iter(traced.results)),
             None,
             explain,
             plan,
@@ -512,28 +536,23 @@ def _new_answer(traced: Traced, plans: Sequence[Plan]) -> Question:
     return traced.questions[-1]
 
 
-def _output_tree(plan: Plan) -> Any:
-    results = iter(plan.traced.results)
-
-    def build(structure: Structure) -> Any:
-        if structure.kind == "leaf":
-            kind, value = next(results)
-            if kind == "output":
-                return "leaf", value, True
-            if kind == "float":
-                return "call", float, (("leaf", value, True),)
-            return kind, value
-        children = tuple(build(child) for child in structure.children)
-        if structure.kind == "none":
-            return "constant", None
-        if structure.kind in ("tuple", "list"):
-            return structure.kind, children
-        if structure.kind == "dict" and structure.type is dict:
-            return "dict", tuple(zip(structure.keys, children, strict=True))
-        shell = structure._replace(children=())
-        return "call", functools.partial(_rebuild, shell), children
-
-    return build(plan.traced.structure)
+def _output_tree(structure: Structure, results: Iterator[Any]) -> Any:
+    """How the dispatcher rebuilds a nested result."""
+    if structure.kind == "leaf":
+        kind, value = next(results)
+        if kind == "output":
+            return "leaf", value, True
+        if kind == "float":
+            return "call", float, (("leaf", value, True),)
+        return kind, value
+    children = tuple(_output_tree(child, results) for child in structure.children)
+    if structure.kind == "none":
+        return "constant", None
+    if structure.kind in ("tuple", "list"):
+        return structure.kind, children
+    if structure.kind == "dict" and structure.type is dict:
+        return "dict", tuple(zip(structure.keys, children, strict=True))
+    return "call", functools.partial(_rebuild, structure._replace(children=())), children
 
 
 def _rebuild(structure: Structure, *children: Any) -> Any:

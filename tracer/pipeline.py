@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gc
+import itertools
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -31,6 +32,10 @@ from tracer.types import element_strides
 selected.install()
 
 
+_rounds = itertools.count(1)
+_MOST_ROUNDS = 512
+
+
 @contextmanager
 def without_collector() -> Iterator[None]:
     """Keep the cyclic garbage collector from walking a growing graph of objects again and again."""
@@ -41,9 +46,11 @@ def without_collector() -> Iterator[None]:
     finally:
         if enabled:
             # What is young counts as old from here on: looking through a large graph for cycles would cost more than
-            # a pass over it, and there are hardly any.
+            # a pass over it, and there are hardly any. Python does not see what has become old, hence the last case.
             if gc.get_freeze_count():
                 gc.collect(0)
+            elif next(_rounds) % _MOST_ROUNDS == 0:
+                gc.collect()
             else:
                 gc.freeze()
                 gc.unfreeze()
@@ -127,7 +134,7 @@ def trace_function(
     name: str,
     finish: Finish | None = None,
     guarded: bool = False,
-    changing: Sequence[np.ndarray[Any, Any]] = (),
+    earlier: capture.Earlier | None = None,
 ) -> Traced:
     """Run a function on proxies and return what it recorded.
 
@@ -145,8 +152,8 @@ def trace_function(
         Runs at the end of the trace.
     guarded : bool
         Whether tests and numbers may be answered for these arguments.
-    changing : sequence of numpy.ndarray
-        Arrays around the function that are known to change.
+    earlier : Earlier, optional
+        What earlier traces of the function have found out.
 
     Raises
     ------
@@ -155,19 +162,23 @@ def trace_function(
     """
     static = [leaf for leaf, traced in zip(leaves.values, leaves.is_array, strict=True) if not traced]
     surroundings = capture.Surroundings(function, static)
+    known = capture.Earlier() if earlier is None else earlier
 
     def attempt(active: trace.Trace) -> Traced:
         active.is_guarded = guarded
-        return _trace_once(function, leaves, inputs, surroundings, active, finish)
+        return _trace_once(function, leaves, inputs, known, active, finish)
 
-    return attempts.trace_with(attempt, function, surroundings, lambda: trace.Trace(name, inputs.captured), changing)
+    def new_trace() -> trace.Trace:
+        return trace.Trace(name, inputs.captured)
+
+    return attempts.trace_with(attempt, function, surroundings, new_trace, known.arrays)
 
 
 def _trace_once(
     function: Callable[..., Any],
     leaves: Leaves,
     inputs: Inputs,
-    surroundings: capture.Surroundings,
+    earlier: capture.Earlier,
     active: trace.Trace,
     finish: Finish | None,
 ) -> Traced:
@@ -175,7 +186,11 @@ def _trace_once(
     active.questions = Questions(given, lambda node: value_of(node, active.captured_value(node)))
     static = [leaf for leaf, traced in zip(leaves.values, leaves.is_array, strict=True) if not traced]
     surroundings = capture.Surroundings(function, static)
-    with trace.tracing(active), random_calls.following(function, active.name, surroundings.generators):
+    with (
+        closing(active.questions),
+        trace.tracing(active),
+        random_calls.following(function, active.name, surroundings.generators),
+    ):
         proxies, memory = _proxies(leaves, inputs.nodes, active)
         traced = iter(
             generators.bind_argument(original, proxy, active) if generators.is_generator(original) else proxy
@@ -193,7 +208,7 @@ def _trace_once(
             finish(result, active)
         generators.finish(active)
         arguments = _Arguments(inputs.nodes, proxies, memory, frozenset(_covered(leaves)))
-        return _collect(active, arguments, result, surroundings.held_guards(active), inputs)
+        return _collect(active, arguments, result, surroundings.held_guards(active, earlier), inputs)
 
 
 def value_of(node: Node, captured: np.ndarray[Any, Any] | None) -> np.ndarray[Any, Any] | None:

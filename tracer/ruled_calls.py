@@ -14,6 +14,7 @@ from tracer.graph.looping import zero_node
 from tracer.graph.node import INPUT, Node, blame
 from tracer.ops.gradient_control import RULED, DerivativeRule
 from tracer.tracing import trace
+from tracer.tracing.bodies import nodes_around
 from tracer.tracing.proxy import Proxy, describe, unwrap
 from tracer.tracing.replay import is_computing
 from tracer.tracing.symbolic import Symbolic
@@ -100,7 +101,7 @@ class Call:
             self.result[place] = None
         own = set(self.nodes)
         used = [node for node in toposort(self.outputs, own) if node.op is INPUT and node not in own]
-        seen = [leaf.__tracer_node__ for leaf in _closure(functions, self.others) if isinstance(leaf, Proxy)]
+        seen = nodes_around((*functions, *self.others.values()))
         self.closed = [node for node in dict.fromkeys([*used, *seen]) if node not in own]
         self.connected = connected(self.outputs, own)
 
@@ -125,18 +126,6 @@ def owner_of(structure: Structure, place: int) -> int:
             return number
         place -= child.leaf_count
     raise IndexError(place)
-
-
-def _closure(functions: Sequence[Function], others: Any) -> list[Any]:
-    """The leaves of what functions close over, and of the arguments without rules."""
-    found: list[Any] = flatten(others)[0]
-    for function in functions:
-        for cell in getattr(function, "__closure__", None) or ():
-            try:
-                found += flatten(cell.cell_contents)[0]
-            except ValueError:  # a cell that is not filled yet
-                continue
-    return found
 
 
 def connected(outputs: Sequence[Node], stop: set[Node]) -> set[Node]:

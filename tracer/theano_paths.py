@@ -14,6 +14,7 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
+from tracer.errors.elsewhere import FUNCTIONS
 from tracer.tracing import shared, symbolic
 
 PACKAGE = __package__
@@ -178,7 +179,8 @@ class _Package(ModuleType):
     def __getattr__(self, name: str) -> Any:
         place = NAMES.get(name, "" if name in PATHS else None)
         if place is None:
-            raise AttributeError(f"module {PACKAGE!r} has no attribute {name!r}", name=name, obj=self)
+            hint = f"\nHINT: {FUNCTIONS[name]}" if name in FUNCTIONS else ""
+            raise AttributeError(f"module {PACKAGE!r} has no attribute {name!r}{hint}", name=name, obj=self)
         module = importlib.import_module(f"{PACKAGE}.{place or name}")
         self.__dict__[name] = value = getattr(module, name) if place else module
         return value

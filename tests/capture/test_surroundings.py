@@ -1,5 +1,6 @@
 """What rewritten functions read and change outside of themselves: guards, written arrays, errors, other threads."""
 
+import ast
 import linecache
 import math
 import threading
@@ -215,6 +216,21 @@ def test_no_source_keeps_the_error_and_its_hint():
     exec("def function(x):\n    out = np.zeros(3)\n    out[0] = x[0]\n    return out", space)
     with pytest.raises(errors.TraceError, match=r"(?s)real array.*HINT.*np\.stack"):
         tracer.compile(space["function"])(X)
+
+
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_cells_of_notebooks_have_a_source(one_by_one):
+    cell = "import math\nimport numpy as np\n" + (
+        "def function(x):\n    out = np.zeros(2)\n    out[1] = math.sin(x[0])\n    return out"
+    )
+    name, space = f"<cell {one_by_one}>", {"__name__": "__main__"}
+    linecache.cache[name] = (len(cell), None, cell.splitlines(keepends=True), name)
+    statements = ast.parse(cell).body
+    for part in [[statement] for statement in statements] if one_by_one else [statements]:
+        exec(compile(ast.Module(part, []), name, "exec"), space)
+    compiled = tracer.compile(space["function"])
+    for x in (X, Y):
+        np.testing.assert_allclose(compiled(x), space["function"](x))
 
 
 def test_a_changed_file_is_not_rewritten(tmp_path):

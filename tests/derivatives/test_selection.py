@@ -171,3 +171,63 @@ def test_many_uses_need_no_deep_recursion():
 
     found = tracer.grad(f)(X)
     np.testing.assert_allclose(found, [0, 0, 750 / np.sqrt(0.5), 750 / np.sqrt(2)])
+
+
+# --- what was not read -------------------------------------------------------------------------------------------
+
+
+def assigned_over(x):
+    y = np.log(x)
+    y[:2] = 0.0
+    return np.sum(y)
+
+
+def put_among_zeros(x):
+    y = np.zeros(6)
+    y[3:5] = x[2:]
+    return np.sum(np.sqrt(y))
+
+
+def of_rows(x):
+    rows = np.stack([0 * x, x])
+    return np.sum(np.sqrt(np.sum(rows * rows, axis=1))[1:]) ** 2
+
+
+UNREAD = {
+    "slice": lambda x: np.sum(np.log(x)[2:]),
+    "elements": lambda x: np.log(x)[2] + np.log(x)[3],
+    "integer array": lambda x: np.sum(np.log(x)[np.array([2, 3])]),
+    "take": lambda x: np.sum(np.take(np.sqrt(x), [3, 2])),
+    "split": lambda x: np.sum(np.split(1 / x, 2)[1]),
+    "reversed": lambda x: np.sum((x**0.5)[::-1][:2]),
+    "sorted": lambda x: np.sum(np.sort(np.sqrt(np.abs(x)))[2:]),
+    "largest": lambda x: np.max(np.sqrt(np.abs(x))),
+    "two slices": lambda x: np.sum(np.log(x)[2:] * np.log(x)[3]),
+    "assigned over": assigned_over,
+    "put among zeros": put_among_zeros,
+    "rows": of_rows,
+    "ifelse": lambda x: np.sum(tracer.ifelse.ifelse(x[0] > 9, np.log(x), x * x)),
+    "branch": lambda x: (lambda y: tracer.cond(x[0] > 9, lambda: np.sum(y), lambda: np.sum(x * x)))(np.log(x)),
+}
+EVERYWHERE = ("ifelse", "branch")
+ZEROS = np.array([0.0, 0.0, 0.5, 2.0])
+
+
+@pytest.mark.parametrize("name", UNREAD)
+def test_what_was_not_read_has_no_slope(name):
+    f = UNREAD[name]
+    for point in (ZEROS, ZEROS * [1, 1, 3, 0.7]):
+        expected, step = np.zeros(4), 1e-6
+        for place in range(0 if name in EVERYWHERE else 2, 4):
+            move = step * np.eye(4)[place]
+            expected[place] = (tracer.compile(f)(point + move) - tracer.compile(f)(point - move)) / (2 * step)
+        batch = np.stack([point, point + 0.25])
+        for found in (
+            tracer.grad(f)(point),
+            tracer.compile(tracer.jacrev(f))(point),
+            tracer.jacfwd(f)(point),
+            tracer.vmap(tracer.grad(f))(batch)[0],
+            tracer.grad(lambda rows: np.sum(tracer.vmap(f)(rows)))(batch)[0],
+        ):
+            np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
+        assert np.isfinite(tracer.hessian(f)(point)).all()

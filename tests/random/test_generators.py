@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import pickle
+import random
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from tracer import errors
 
 BITS = (np.random.PCG64, np.random.PCG64DXSM, np.random.Philox, np.random.SFC64, np.random.MT19937)
 P = np.array([0.2, 0.5, 0.3])
+PLAIN = random.Random(3)
 V = np.array([0.5, 1.5, 2.5])
 COV = np.array([[2.0, 0.3, 0.1], [0.3, 1.0, 0.2], [0.1, 0.2, 0.5]])
 
@@ -513,6 +515,20 @@ def test_several_threads_trace_with_one_generator():
     assert model.rng is rng and model.parts["rng"] is rng
 
 
+def test_a_call_on_another_thread_during_a_trace_is_no_draw_of_its_own():
+    rng, plain = np.random.default_rng(3), np.random.default_rng(3)
+    ready = tracer.compile(lambda x: x + rng.normal(size=3))
+    ready(V)
+
+    def function(x):
+        on_threads(lambda _: ready(V), 1)  # while this one is traced
+        return x + rng.normal(size=3) if x.ndim > 1 else x * 2
+
+    np.testing.assert_array_equal(tracer.compile(function)(V), 2 * V)
+    plain.normal(size=6)
+    assert states_are_equal(rng, plain)
+
+
 def test_unused_draws_advance_too():
     rng, plain = np.random.default_rng(3), np.random.default_rng(3)
 
@@ -544,3 +560,21 @@ def test_a_compiled_function_inside_another():
     for _ in range(2):
         assert outer(np.float64(1.0)) == 1 + plain.random() + (1 + plain.random())
     assert states_are_equal(rng, plain)
+
+
+def test_legacy_generators_made_from_a_seed_and_children_of_seeded_ones():
+    def function(x, seed=4):
+        legacy, children = np.random.RandomState(seed), np.random.default_rng(seed).spawn(2)
+        out = np.zeros(3)
+        for k in range(3):
+            out[k] = x[k] * legacy.rand()
+        return out, legacy.randn(2), [child.normal(x) for child in children]
+
+    compiled = tracer.compile(function)
+    for x in (V, 2 * V):
+        found, expected = compiled(x), function(x)
+        for one, other in zip((*found[:2], *found[2]), (*expected[:2], *expected[2]), strict=True):
+            np.testing.assert_allclose(one, other)
+    assert compiled.cache_info().traces == 1
+    with pytest.raises(errors.TraceError, match="without a seed"):
+        tracer.compile(lambda x: x * np.random.RandomState().rand())(V)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import types
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from tracer import errors
 from tracer.compiled import Compiled
 from tracer.errors import loops as texts
 from tracer.graph.node import constant
+from tracer.remembering import kept_with
 from tracer.tracing import trace
 from tracer.tracing.bodies import run_body
 from tracer.tracing.proxy import Proxy, operand_type, unwrap, wrap
@@ -21,7 +21,6 @@ from tracer.tree import Structure, flatten, leaf_paths, unflatten
 from tracer.types import ArrayType, promote
 
 Function = Callable[..., Any]
-_CACHE = "__tracer_loops__"
 _NUMBERS = (int, float, complex)
 _ROUNDS = 3
 
@@ -249,15 +248,15 @@ def _runner(make: Function, structure: Structure, weak: Sequence[type | None]) -
 def _compiled(loop: str, functions: Sequence[Function], options: Any, runner: Callable[[], Function]) -> Compiled:
     """The compiled loop over functions, kept with the first of them, so that both are freed together."""
     label = f"{loop} of {getattr(functions[0], '__qualname__', type(functions[0]).__name__)}"
-    if not isinstance(functions[0], types.FunctionType):
-        return Compiled(runner(), name=label)
-    known = functions[0].__dict__.setdefault(_CACHE, {})
+    known = kept_with(functions[0])
     try:
-        found = known.get((loop, *functions, options))
+        found = None if known is None else known.get((loop, *functions, options))
     except TypeError:  # what cannot be hashed cannot be kept
-        return Compiled(runner(), name=label)
+        known, found = None, None
     if found is None:
-        found = known[loop, *functions, options] = Compiled(runner(), name=label)
+        found = Compiled(runner(), name=label)
+        if known is not None:
+            known[loop, *functions, options] = found
     return found
 
 

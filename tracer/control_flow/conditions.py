@@ -31,7 +31,7 @@ def cond(pred: Any, true_fun: Function, false_fun: Function, *operands: Any) -> 
         (*operands) -> nest of arrays. Where `pred` is traced both must return the same nest with the same shapes; the
         dtypes are promoted to common ones.
     *operands : nests of arrays
-        Handed to the function. What the functions close over need not be listed.
+        Handed to the function, which may write into traced ones. What it closes over need not be listed.
 
     Returns
     -------
@@ -121,18 +121,19 @@ class _Branches:
     def __init__(self, name: str, operands: Any) -> None:
         self.name = name
         self.values, self.structure = flatten(operands)
-        self.traced = [place for place, leaf in enumerate(self.values) if _is_array(leaf)]
-        self.leaves = [self.values[place] for place in self.traced]
+        self.real = [place for place, leaf in enumerate(self.values) if isinstance(leaf, np.ndarray | np.generic)]
+        self.leaves = [self.values[place] for place in self.real]
         self.results: Structure | None = None
         self.shapes: list[Any] = []
 
     def flat(self, function: Function) -> Function:
-        """A function of leaves that returns leaves."""
+        """A function of leaves that returns leaves: of real arrays; it closes over traced ones, to write too."""
+        operands = self.values
 
         @wraps(function, updated=())
         def call(*leaves: Any) -> tuple[Any, ...]:
-            values = list(self.values)
-            for place, leaf in zip(self.traced, leaves, strict=True):
+            values = list(operands)
+            for place, leaf in zip(self.real, leaves, strict=True):
                 values[place] = leaf
             return tuple(self.fitted(function(*unflatten(self.structure, values))))
 
@@ -161,7 +162,3 @@ class _Branches:
         """The nest that the functions return."""
         assert self.results is not None
         return unflatten(self.results, leaves)
-
-
-def _is_array(leaf: Any) -> bool:
-    return isinstance(leaf, Proxy | np.ndarray | np.generic)

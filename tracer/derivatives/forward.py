@@ -56,10 +56,10 @@ def jvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any], has
         text = errors.message(texts.COUNT_DIFFERS, function=label_of(function), tangents=len(tangents), primals=count)
         raise ValueError(text)
 
-    def run(*args: Any) -> Any:
-        return pushed(function, args[:count], args[count:], has_aux)
+    def make(function: Function) -> Transform:
+        def run(*args: Any) -> Any:
+            return pushed(function, args[:count], args[count:], has_aux)
 
-    def make() -> Transform:
         return Transform(function, run, tuple(range(2 * count)), f"jvp({label_of(function)})")
 
     found: tuple[Any, ...] = remembered(function, "jvp", (count, bool(has_aux)), make)(*primals, *tangents)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,9 @@ from tracer.arguments import positional_names
 from tracer.compiled import Compiled
 from tracer.errors import derivatives as texts
 from tracer.graph.graph import Graph, substitute, toposort
-from tracer.graph.node import INPUT, Node, constant, input_node, make_node
+from tracer.graph.node import CONSTANT, INPUT, Node, constant, input_node, make_node
 from tracer.ops.gradient_control import MARK
+from tracer.remembering import kept_with
 from tracer.rewrite.passes import stabilise
 from tracer.tracing import trace
 from tracer.tracing.capture import label_of
@@ -27,30 +27,43 @@ from tracer.types import is_inexact
 Function = Callable[..., Any]
 
 
-_CACHE = "__tracer_transforms__"
-
-
-_of_ufuncs: dict[np.ufunc, dict[Any, Transform]] = {}
-_MOST_UFUNCS = 256
-
-
-def remembered(function: Function, kind: str, options: tuple[Any, ...], make: Callable[[], Transform]) -> Transform:
+def remembered(
+    function: Function, kind: str, options: tuple[Any, ...], make: Callable[[Function], Transform]
+) -> Transform:
     """The transform of a function, made once: then `tracer.grad(f)(x)` in a loop is traced once.
 
-    It is kept on the function itself, so that both are freed together. A decorator may copy a function's attributes to
-    another function, hence the check.
+    `functools.partial` stands for a call of its function with more arguments.
     """
-    known: dict[Any, Transform]
-    if isinstance(function, types.FunctionType | Transform | Compiled):
-        known = function.__dict__.setdefault(_CACHE, {})
-    elif isinstance(function, np.ufunc) and (function in _of_ufuncs or len(_of_ufuncs) < _MOST_UFUNCS):
-        known = _of_ufuncs.setdefault(function, {})
-    else:
-        return make()
-    found = known.get((kind, options))
-    if found is None or found.function is not function:
-        found = known[kind, options] = make()
+    inner = function.func if isinstance(function, functools.partial) else function
+    known = kept_with(inner, (Transform, Compiled))
+    if known is None:
+        return make(function)
+    if isinstance(function, functools.partial):
+        return _of_partial(function, known, (kind, options), make)
+    found: Transform | None = known.get((kind, options))
+    if found is None or found.function != function:
+        found = known[kind, options] = make(function)
     return found
+
+
+def _of_partial(
+    function: functools.partial[Any], known: dict[Any, Any], key: Any, make: Callable[[Function], Transform]
+) -> Transform:
+    """The transform of a partial function, which shares what is compiled with others of that function."""
+    made, inner = make(function), function.func
+    if not all(isinstance(leaf, np.ndarray | Hashable) for leaf in flatten((function.args, function.keywords))[0]):
+        return made
+    key = (*key, len(function.args), *function.keywords)
+    if known.get(key, (None,))[0] != inner:
+
+        def run(args: Any, keywords: Any, /, *rest: Any, **more: Any) -> Any:
+            return make(functools.partial(inner, *args, **keywords)).__tracer_run__(*rest, **more)
+
+        run.__tracer_run__ = run  # type: ignore[attr-defined]
+        places = [number if number < 0 else number + 2 for number in made.argnums]
+        known[key] = inner, Compiled(run, name=made.__name__, traced_floats=places)
+    made.compiled = functools.partial(known[key][1], function.args, function.keywords)
+    return made
 
 
 class Transform:
@@ -73,15 +86,15 @@ class Transform:
         self.argnums = argnums
         self.__tracer_run__ = run
         self._made_by = made_by
-        self._compiled: Compiled | None = None
+        self.compiled: Callable[..., Any] | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Differentiate at these arguments."""
         if trace.current() is not None:
             return self.__tracer_run__(*args, **kwargs)
-        if self._compiled is None:
-            self._compiled = Compiled(self, traced_floats=self.argnums)
-        return self._compiled(*args, **kwargs)
+        if self.compiled is None:
+            self.compiled = Compiled(self, traced_floats=self.argnums)
+        return self.compiled(*args, **kwargs)
 
     def __repr__(self) -> str:
         return f"<{self.__name__}>"
@@ -210,7 +223,8 @@ class Variables:
             if set(order).isdisjoint(actual):
                 self._marks = {mark: self._actual[node] for mark, node in self._marks.items()}
                 self._actual = {node: node for node in actual}
-        return list(stabilise(Graph((), nodes), frozenset(self.flat), self._marks, order).outputs)
+        frozen = unmoved(order, self._marks).union(self.flat)
+        return list(stabilise(Graph((), nodes), frozen, self._marks, order).outputs)
 
     def close(self, nodes: Sequence[Node]) -> list[Any]:
         """Put the arguments in place of the variables and return values of the running trace."""
@@ -269,6 +283,23 @@ def _root(value: Proxy) -> Proxy:
     while value._base is not None:
         value = value._base
     return value
+
+
+def unmoved(order: Iterable[Node], sources: Iterable[Node]) -> frozenset[Node]:
+    """The nodes, of some whose inputs come first, that depend neither on sources nor on constants alone.
+
+    A derivative with respect to the sources leaves them as they are: another one may be taken with respect to them.
+    """
+    moved, found = set(sources), []
+    constants: set[Node] = set()
+    for node in order:
+        if node in moved or not moved.isdisjoint(node.inputs):
+            moved.add(node)
+        elif node.op is CONSTANT or (node.inputs and constants.issuperset(node.inputs)):
+            constants.add(node)
+        else:
+            found.append(node)
+    return frozenset(found)
 
 
 def one(node: Node) -> Node:

@@ -143,9 +143,9 @@ def hessian(function: Function, argnums: int | Sequence[int] = 0, has_aux: bool 
     """
     numbers = argument_numbers(argnums)
     chosen = argnums if isinstance(argnums, int) else numbers
-    run = jacfwd(grad_of_function(function, chosen, has_aux), chosen, has_aux).__tracer_run__
 
-    def make() -> Transform:
+    def make(function: Function) -> Transform:
+        run = jacfwd(grad_of_function(function, chosen, has_aux), chosen, has_aux).__tracer_run__
         made_by = hessian, (function, argnums, has_aux)
         return Transform(function, run, numbers, f"hessian({label_of(function)})", made_by)
 
@@ -185,30 +185,30 @@ def hvp(function: Function, argnums: int | Sequence[int] = 0) -> Transform:
     numbers = argument_numbers(argnums)
     single = isinstance(argnums, int)
 
-    def run(*args: Any) -> Any:
-        if not args:
-            raise TypeError(errors.message(errors.ARGNUM_MISSING, function=label_of(function), number=-1, count=0))
-        *rest, vector = args
-        positions = [number % len(rest) if -len(rest) <= number < len(rest) else number for number in numbers]
-        if not all(0 <= number < len(rest) for number in positions):
-            wrong = next(number for number in positions if not 0 <= number < len(rest))
-            text = errors.message(errors.ARGNUM_MISSING, function=label_of(function), number=wrong, count=len(rest))
-            raise TypeError(text)
+    def make(function: Function) -> Transform:
+        def run(*args: Any) -> Any:
+            if not args:
+                raise TypeError(errors.message(errors.ARGNUM_MISSING, function=label_of(function), number=-1, count=0))
+            *rest, vector = args
+            positions = [number % len(rest) if -len(rest) <= number < len(rest) else number for number in numbers]
+            if not all(0 <= number < len(rest) for number in positions):
+                wrong = next(number for number in positions if not 0 <= number < len(rest))
+                text = errors.message(errors.ARGNUM_MISSING, function=label_of(function), number=wrong, count=len(rest))
+                raise TypeError(text)
 
-        def gradient(*points: Any) -> Any:
-            every = list(rest)
-            for position, point in zip(positions, points, strict=True):
-                every[position] = point
-            return differentiate(function, tuple(every), {}, tuple(positions), single=False)[2]
+            def gradient(*points: Any) -> Any:
+                every = list(rest)
+                for position, point in zip(positions, points, strict=True):
+                    every[position] = point
+                return differentiate(function, tuple(every), {}, tuple(positions), single=False)[2]
 
-        gradient.__qualname__ = label_of(function)
-        points = tuple(rest[position] for position in positions)
-        for position in positions:
-            rest[position] = None  # a function may not write into what it also closes over
-        product = pushed(gradient, points, (vector,) if single else tuple(vector))[1]
-        return product[0] if single else product
+            gradient.__qualname__ = label_of(function)
+            points = tuple(rest[position] for position in positions)
+            for position in positions:
+                rest[position] = None  # a function may not write into what it also closes over
+            product = pushed(gradient, points, (vector,) if single else tuple(vector))[1]
+            return product[0] if single else product
 
-    def make() -> Transform:
         # Counted from the end, arguments come before the vector.
         places = tuple(number if number >= 0 else number - 1 for number in numbers)
         made_by = hvp, (function, argnums)
@@ -224,19 +224,19 @@ def _jacobian(function: Function, kind: str, argnums: Any, has_aux: bool, holomo
     numbers = argument_numbers(argnums)
     single = isinstance(argnums, int)
 
-    def run(*args: Any, **kwargs: Any) -> Any:
-        variables = Variables(function, args, numbers, allow_int=allow_int)
-        result, aux = split_aux(variables.call(kwargs), has_aux, variables.name, nest=True)
-        leaves, structure = flatten(result)
-        outputs = variables.opened(leaves)
-        blocks = _blocks(variables, outputs, _is_forward(kind, variables, outputs, holomorphic))
-        rows = [_row(variables, output, found) for output, found in zip(outputs, blocks, strict=True)]
-        aux = variables.passed_on(aux)
-        variables.write_back()
-        jacobian = unflatten(structure, [row[0] if single else row for row in rows])
-        return (jacobian, aux) if has_aux else jacobian
+    def make(function: Function) -> Transform:
+        def run(*args: Any, **kwargs: Any) -> Any:
+            variables = Variables(function, args, numbers, allow_int=allow_int)
+            result, aux = split_aux(variables.call(kwargs), has_aux, variables.name, nest=True)
+            leaves, structure = flatten(result)
+            outputs = variables.opened(leaves)
+            blocks = _blocks(variables, outputs, _is_forward(kind, variables, outputs, holomorphic))
+            rows = [_row(variables, output, found) for output, found in zip(outputs, blocks, strict=True)]
+            aux = variables.passed_on(aux)
+            variables.write_back()
+            jacobian = unflatten(structure, [row[0] if single else row for row in rows])
+            return (jacobian, aux) if has_aux else jacobian
 
-    def make() -> Transform:
         made_by = _jacobian, (function, kind, argnums, has_aux, holomorphic, allow_int)
         return Transform(function, run, numbers, f"{kind}({label_of(function)})", made_by)
 

@@ -136,7 +136,7 @@ def _derivative_at(
     if not primals:
         raise TypeError(errors.message(errors.ARGNUM_MISSING, function=label_of(function), number=0, count=0))
 
-    def run(*args: Any) -> Any:
+    def run(function: Function, args: tuple[Any, ...]) -> Any:
         variables = Variables(function, args, tuple(range(len(args))), hint=texts.HINT_PRIMALS)
         result, aux = split_aux(variables.call({}), has_aux, variables.name, nest=True)
         leaves, structure = flatten(result)
@@ -147,16 +147,16 @@ def _derivative_at(
         return unflatten(structure, variables.close(outputs)), linear, aux
 
     if trace.current() is not None:
-        value, linear, aux = run(*primals)
+        value, linear, aux = run(function, primals)
     else:
 
-        def split(*args: Any) -> Any:
-            value, linear, aux = run(*args)
-            values, structure = flatten(value)
-            values, kept = linear.separate([unwrap(item) for item in values])
-            return unflatten(structure, values), kept, linear, aux
+        def make(function: Function) -> Transform:
+            def split(*args: Any) -> Any:
+                value, linear, aux = run(function, args)
+                values, structure = flatten(value)
+                values, kept = linear.separate([unwrap(item) for item in values])
+                return unflatten(structure, values), kept, linear, aux
 
-        def make() -> Transform:
             return Transform(function, split, tuple(range(len(primals))), f"{kind}({label_of(function)})")
 
         value, kept, linear, aux = remembered(function, kind, (len(primals), bool(has_aux)), make)(*primals)

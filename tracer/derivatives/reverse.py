@@ -64,11 +64,11 @@ def value_and_grad(
     numbers = argument_numbers(argnums)
     options = (isinstance(argnums, int), bool(has_aux), bool(holomorphic), bool(allow_int))
 
-    def run(*args: Any, **kwargs: Any) -> Any:
-        value, aux, gradient = differentiate(function, args, kwargs, numbers, *options)
-        return ((value, aux) if has_aux else value), gradient
+    def make(function: Function) -> Transform:
+        def run(*args: Any, **kwargs: Any) -> Any:
+            value, aux, gradient = differentiate(function, args, kwargs, numbers, *options)
+            return ((value, aux) if has_aux else value), gradient
 
-    def make() -> Transform:
         made_by = value_and_grad, (function, argnums, *options[1:])
         return Transform(function, run, numbers, f"value_and_grad({label_of(function)})", made_by)
 
@@ -86,11 +86,11 @@ def grad_of_function(
     numbers = argument_numbers(argnums)
     options = (isinstance(argnums, int), bool(has_aux), bool(holomorphic), bool(allow_int))
 
-    def run(*args: Any, **kwargs: Any) -> Any:
-        _, aux, gradient = differentiate(function, args, kwargs, numbers, *options)
-        return (gradient, aux) if has_aux else gradient
+    def make(function: Function) -> Transform:
+        def run(*args: Any, **kwargs: Any) -> Any:
+            _, aux, gradient = differentiate(function, args, kwargs, numbers, *options)
+            return (gradient, aux) if has_aux else gradient
 
-    def make() -> Transform:
         made_by = grad_of_function, (function, argnums, *options[1:])
         return Transform(function, run, numbers, f"grad({label_of(function)})", made_by)
 
@@ -133,10 +133,10 @@ def elementwise_grad(function: Function, argnums: int | Sequence[int] = 0, holom
     numbers = argument_numbers(argnums)
     options = (isinstance(argnums, int), False, bool(holomorphic), False)
 
-    def run(*args: Any, **kwargs: Any) -> Any:
-        return differentiate(function, args, kwargs, numbers, *options, scalar=False)[2]
+    def make(function: Function) -> Transform:
+        def run(*args: Any, **kwargs: Any) -> Any:
+            return differentiate(function, args, kwargs, numbers, *options, scalar=False)[2]
 
-    def make() -> Transform:
         made_by = elementwise_grad, (function, argnums, holomorphic)
         return Transform(function, run, numbers, f"elementwise_grad({label_of(function)})", made_by)
 

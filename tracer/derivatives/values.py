@@ -6,7 +6,7 @@ import warnings
 from typing import Any
 
 from tracer import errors
-from tracer.derivatives.functions import one, zeros
+from tracer.derivatives.functions import one, unmoved, zeros
 from tracer.derivatives.reverse import check_cost
 from tracer.graph.graph import Graph
 from tracer.graph.node import Node
@@ -32,7 +32,8 @@ def grad_of_value(cost: Any, wrt: Any, disconnected_inputs: str = "raise") -> An
     cost_node = unwrap(cost)
     check_cost(cost_node)
     nodes = [leaf.__tracer_node__ for leaf in leaves]
-    stable = stabilise(Graph((), (cost_node,)), frozenset(nodes)).outputs[0]
+    graph = Graph((), (cost_node,))
+    stable = stabilise(graph, unmoved(graph.nodes(), nodes).union(nodes)).outputs[0]
     gradients = pull_back([stable], [one(stable)], nodes)
     results = []
     for node, gradient in zip(nodes, gradients, strict=True):

@@ -168,6 +168,7 @@ HINT_ARRAY = (
     "np.copy(x) instead of np.array(x), np.take(table, x, axis=0) instead of table[x] on an array that is not traced,\n"
     "and np.where or np.concatenate instead of writing into an np.zeros array."
 )
+HINT_WRITER = "return the array, and print or save it outside the traced function."
 HINT_SCIPY = (
     "{function} computes where no trace can follow. Make the call an op with rules of its own,\n"
     "    op = tracer.custom_op(lambda x: ..., vjp=lambda g, y, x: ...), or without any by tracer.pure_callback."

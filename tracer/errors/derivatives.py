@@ -8,6 +8,7 @@ NOT_FLOAT = "{function} cannot differentiate with respect to {name}, which has t
 HINT_ARGNUMS = (
     "pass floats, e.g. np.asarray(x, dtype=float), or choose other arguments with argnums; allow_int=True gives zeros."
 )
+HINT_OBJECT = "pass arrays and floats, or nests of them: tuples, lists, dicts, named tuples and dataclasses."
 HINT_PRIMALS = "pass floats, e.g. np.asarray(x, dtype=float); fix other arguments: lambda x: {function}(x, n)."
 NOT_SCALAR = (
     "the cost must be a scalar, but {function} returned one of type {type}.\n"

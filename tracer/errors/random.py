@@ -15,6 +15,11 @@ NOT_FOLLOWED = (
     "function.\nHINT: pass the generator as an argument, keep it in a variable or attribute of its own, or make it "
     "with tracer.random.default_rng(seed), which can be kept anywhere."
 )
+PLAIN_RANDOM = (
+    "{function!r} drew from a generator of Python's random module: its numbers would be frozen into the compiled "
+    "function.\nHINT: draw from a NumPy generator, rng = np.random.default_rng(seed): rng.random(), rng.normal(), "
+    "rng.integers(n), rng.choice(x), rng.permutation(x)."
+)
 NO_STATE = (
     "the state of a generator is not known while {function!r} is traced ({what}).\nHINT: {what} outside of the "
     "function, before or after the call: the call advances the generator as NumPy would."

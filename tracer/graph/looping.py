@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from tracer.graph.body import Frame, Results, close
+from tracer.graph.body import Frame, Results, close, free_values
 from tracer.graph.graph import Graph, depends_on, substitute, toposort
 from tracer.graph.node import Node, constant, input_node, item_nodes, make_node
 from tracer.graph.op import OPS
-from tracer.graph.rules import apply_like, literal
+from tracer.graph.rules import apply_like, literal, traced
 from tracer.types import ArrayType, is_inexact
 
 CHEAP = frozenset(
@@ -146,7 +146,10 @@ class Maker:
         parts = (self.sequences, self.carries, self.fixed)
         slices, carries, fixed = ([node for node, _ in part] for part in parts)
         taps = [node for nodes, _, _ in self.states for node in nodes]
-        body = close([*slices, *taps, *carries, *fixed], [*results.states, *results.carries, *results.outputs])
+        parameters, outputs = [*slices, *taps, *carries, *fixed], [*results.states, *results.carries, *results.outputs]
+        free = free_values(outputs, parameters)  # a rule of somebody's own may mention values of the surroundings
+        self.fixed += [(node, traced(node, self.like)) for node in free]
+        body = close([*parameters, *free], outputs)
         lags = tuple(lags for _, _, lags in self.states)
         counted = count is not None
         sizes = (len(slices), lags, len(carries), len(results.outputs))

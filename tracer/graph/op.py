@@ -178,9 +178,7 @@ def composite(
     return enter
 
 
-def stand_in(
-    *paths: str, examples: Sequence[Example] = ()
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def stand_in(*paths: str, examples: Sequence[Example] = ()) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare what stands in for functions of packages that are not imported here and ask their arguments nothing.
 
     The examples are for the page of what is traced; they cannot import the packages either, so they are given them:

@@ -85,6 +85,8 @@ def lift_arrays(*values: Any) -> tuple[Any, ...]:
         if type(value) in (bool, int, float, complex):
             number = np.asarray(value)
             value = number if record is None else record(OPS["reshape"], (Literal(number),), {"shape": ()})
+        elif hasattr(type(value), "__tracer_weak__") and record is not None:
+            value = record(OPS["reshape"], (value,), {"shape": ()})
         arrays.append(value)
     return tuple(arrays)
 

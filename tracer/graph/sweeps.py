@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
-from tracer.graph.body import close
+from tracer.graph.body import close, free_values
 from tracer.graph.graph import Graph, depends_on, substitute
 from tracer.graph.node import Node, input_node
+from tracer.graph.rules import traced
 from tracer.types import ArrayType
 
 Item = TypeVar("Item")
@@ -152,6 +153,13 @@ class SweepDraft:
         """Hand all bodies another value; gives what stands for it."""
         self.fixed.append(Fixed(input_node(ArrayType(outer.dtype, outer.shape)), outer))
         return self.fixed[-1].node
+
+    def hand_over_free(self, like: Any) -> None:
+        """Hand all bodies what they mention of the surroundings, as a rule of somebody's own may."""
+        bound = [item.node for item in self.fixed] + self.tape()
+        bound += [item.node for sweep in self.sweeps for item in sweep.carries]
+        heads = [self.condition, *(node for sweep in self.sweeps for node in sweep.heads())]
+        self.fixed += [Fixed(node, traced(node, like)) for node in free_values(heads, bound)]
 
     def rewrite(self, replacements: Mapping[Node, Node]) -> None:
         """Replace nodes of the bodies by others."""

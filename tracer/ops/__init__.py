@@ -42,8 +42,8 @@ from tracer.ops import (
     special,
     special_families,
     transcendental,
-    while_loop,
     ufunc_methods,
+    while_loop,
     windows,
 )
 
@@ -90,5 +90,6 @@ __all__ = [
     "special_families",
     "transcendental",
     "ufunc_methods",
+    "while_loop",
     "windows",
 ]

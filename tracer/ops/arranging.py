@@ -28,10 +28,25 @@ _X: tuple[tuple[int, ...], ...] = ((2, 3, 4),)
 # --- axes --------------------------------------------------------------------------------------------------------
 
 
-@composite(np.ravel, examples=((lambda x: np.ravel(x), _X), (lambda x: x.ravel("F"), _X), (lambda x: x.flatten(), _X)))
+@composite(
+    np.ravel,
+    examples=(
+        (lambda x: np.ravel(x), _X),
+        (lambda x: x.ravel("F"), _X),
+        (lambda x: x.T.ravel("K"), _X),
+        (lambda x: x.flatten(), _X),
+    ),
+)
 def _ravel(a: Any, order: str = "C") -> Any:
-    """The elements in one dimension."""
-    return np.reshape(a, (-1,), order="F" if order == "F" else "C")
+    """The elements in one dimension: a view of a contiguous array, a copy of any other."""
+    if None in a.shape:
+        return np.reshape(a, (-1,), order="F" if order == "F" else "C")
+    if order == "K":
+        strides = a.strides
+        a, order = np.transpose(a, sorted(range(a.ndim), key=lambda axis: -abs(strides[axis]))), "C"
+    flat = np.reshape(a, (-1,), order=order)  # type: ignore[call-overload]
+    is_view = a.flags.f_contiguous if order == "F" or (order == "A" and a.flags.fnc) else a.flags.c_contiguous
+    return flat if is_view else np.copy(flat)
 
 
 @composite(np.swapaxes, examples=((lambda x: np.swapaxes(x, 0, -1), _X),))

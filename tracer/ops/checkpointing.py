@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from tracer.graph.batching import Same
-from tracer.graph.body import close
+from tracer.graph.body import close, free_values
 from tracer.graph.evaluation import evaluation
 from tracer.graph.graph import Graph
 from tracer.graph.node import Node, input_node
 from tracer.graph.op import Op, declare
+from tracer.graph.rules import traced
 from tracer.types import ArrayType, TupleType, is_inexact
 
 Transform = Callable[..., Any]
@@ -37,12 +38,14 @@ def _derived(
     derive: Callable[[list[Node]], Sequence[Node | None]],
 ) -> list[Any]:
     """Derivatives computed by a body of its own over the inputs and further values; None for those that are zero."""
-    parameters = [input_node(ArrayType(value.dtype, value.shape)) for value in moving]
-    found = list(derive(parameters))
+    parameters = [*body.inputs, *(input_node(ArrayType(value.dtype, value.shape)) for value in moving)]
+    found = list(derive(parameters[len(inputs) :]))
     outputs = [part for part in found if part is not None]
     if not outputs:
         return found
-    made = iter(op(*inputs, *moving, body=close([*body.inputs, *parameters], outputs)))
+    free = free_values(outputs, parameters)  # a rule of somebody's own may mention values of the surroundings
+    around = [traced(node, moving[0]) for node in free]
+    made = iter(op(*inputs, *moving, *around, body=close([*parameters, *free], outputs)))
     return [None if part is None else next(made) for part in found]
 
 

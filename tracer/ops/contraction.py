@@ -108,7 +108,7 @@ FUNCTIONS[np.matmul] = Function(np.matmul, _matmul, MATMUL, _EXAMPLES, MATMUL.do
 )
 def _tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     """Sum of products over pairs of axes."""
-    a, b = lift(a, b)
+    a, b = lift_arrays(a, b)
     if isinstance(axes, tuple | list):
         left, right = static_ints(axes[0]), static_ints(axes[1])
     else:
@@ -140,7 +140,7 @@ def _tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
 )
 def _dot(a: Any, b: Any, out: Any = None) -> Any:
     """Dot product: of vectors, matrices, or the last axis with the second to last."""
-    a, b = lift(a, b)
+    a, b = lift_arrays(a, b)
     if np.ndim(a) == 0 or np.ndim(b) == 0:
         return np.multiply(a, b)
     place = 0 if b.ndim == 1 else b.ndim - 2
@@ -161,7 +161,7 @@ def _check_aligned(a: Any, b: Any, place: int) -> None:
 )
 def _inner(a: Any, b: Any, /) -> Any:
     """Sum of products over the last axes."""
-    a, b = lift(a, b)
+    a, b = lift_arrays(a, b)
     if np.ndim(a) == 0 or np.ndim(b) == 0:
         return np.multiply(a, b)
     _check_aligned(a, b, b.ndim - 1)

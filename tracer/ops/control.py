@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from tracer.graph.batching import Same, aligned
-from tracer.graph.body import close
+from tracer.graph.body import close, free_values
 from tracer.graph.evaluation import evaluation
 from tracer.graph.graph import Graph
 from tracer.graph.looping import only_where, spread_node, zero_node
 from tracer.graph.node import Node, input_node
 from tracer.graph.op import OPS, Op, declare
+from tracer.graph.rules import traced
 from tracer.types import ArrayType, TupleType, is_inexact
 
 Transform = Callable[..., Any]
@@ -39,25 +40,29 @@ def _evaluate(predicate: Any, *operands: Any, then: Graph, otherwise: Graph) -> 
 
 
 def _derived(
-    branches: Sequence[Graph], moving: Sequence[Any], derive: Callable[[Graph, list[Node]], Sequence[Node | None]]
-) -> tuple[list[Graph], list[bool]]:
-    """Bodies over the operands and further values that compute derivatives, and which of these are not zero in both."""
+    predicate: Any,
+    values: Sequence[Any],
+    moving: Sequence[Any],
+    branches: Sequence[Graph],
+    derive: Callable[[Graph, list[Node]], Sequence[Node | None]],
+) -> list[Any]:
+    """Derivatives computed by bodies over the operands and further values; None for those that are zero in both."""
     inputs = [input_node(ArrayType(value.dtype, value.shape)) for value in moving]
     found = [derive(branch, inputs) for branch in branches]
     types = [next((part.type for part in parts if part is not None), None) for parts in zip(*found, strict=True)]
-    bodies = []
-    for branch, parts in zip(branches, found, strict=True):
+    if not any(types):
+        return [None] * len(types)
+    outputs = []
+    for parts in found:
         pairs = [(part, own) for part, own in zip(parts, types, strict=True) if own is not None]
-        outputs = [zero_node(own) if part is None else part for part, own in pairs]
-        bodies.append(close([*branch.inputs, *inputs], outputs))
-    return bodies, [own is not None for own in types]
-
-
-def _apply(predicate: Any, values: Sequence[Any], bodies: Sequence[Graph], used: Sequence[bool]) -> list[Any]:
-    if not any(used):
-        return [None] * len(used)
-    made = iter(COND(predicate, *values, then=bodies[0], otherwise=bodies[1]))
-    return [next(made) if own else None for own in used]
+        outputs.append([zero_node(own) if part is None else part for part, own in pairs])
+    own = [[*branch.inputs, *inputs] for branch in branches]
+    # A rule of somebody's own may mention values of the surroundings.
+    free = list(dict.fromkeys(node for pair in zip(outputs, own, strict=True) for node in free_values(*pair)))
+    bodies = [close([*slots, *free], nodes) for slots, nodes in zip(own, outputs, strict=True)]
+    around = [traced(node, moving[0]) for node in free]
+    made = iter(COND(predicate, *values, *moving, *around, then=bodies[0], otherwise=bodies[1]))
+    return [None if own is None else next(made) for own in types]
 
 
 def _backward(
@@ -78,8 +83,7 @@ def _backward(
         return list(found)
 
     cotangents = [g[place] for place in given]
-    bodies, used = _derived((then, otherwise), cotangents, derive)
-    parts = _apply(predicate, [*operands, *cotangents], bodies, used)
+    parts = _derived(predicate, operands, cotangents, (then, otherwise), derive)
     found = dict(zip([place for place in wanted if place], parts, strict=True))
     return [found.get(place) for place in wanted]
 
@@ -103,8 +107,7 @@ def _forward(
         ]
 
     moves = [tangents[place] for place in given]
-    bodies, used = _derived((then, otherwise), moves, derive)
-    return tuple(_apply(predicate, [*operands, *moves], bodies, used))
+    return tuple(_derived(predicate, operands, moves, (then, otherwise), derive))
 
 
 # --- batching ----------------------------------------------------------------------------------------------------

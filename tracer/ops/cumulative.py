@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tracer.graph.op import OPS, Op, batched_as, composite, declare
-from tracer.graph.rules import given, lift, literal, static_int, unsupported
+from tracer.graph.rules import given, lift, lift_arrays, literal, static_int, unsupported
 from tracer.types import ArrayType, broadcast_shapes, normalize_axis
 
 _X: tuple[tuple[int, ...], ...] = ((2, 3, 4),)
@@ -351,10 +351,8 @@ SEARCHSORTED: Op = declare(
 @composite(np.searchsorted, examples=((lambda a, v: np.searchsorted(np.sort(a), v), ((5,), (2, 3))),))
 def _searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
     """Where values would go in a sorted array."""
-    a, v = lift(a, v)
+    a, v = lift_arrays(a, v)
     if sorter is not None:
         a = np.take(a, sorter)
-    if not hasattr(v, "dtype"):
-        v = np.full_like(a, v, shape=())
     shape = broadcast_shapes(np.shape(v))
     return np.reshape(SEARCHSORTED(a, v, side=side), shape)

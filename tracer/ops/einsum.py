@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tracer.graph.op import OPS, composite
-from tracer.graph.rules import lift
+from tracer.graph.rules import lift_arrays
 from tracer.types import promote
 
 
@@ -150,10 +150,10 @@ def _einsum(*operands: Any, out: Any = None, optimize: Any = False, dtype: Any =
     """Einstein summation, in all forms of np.einsum."""
     from opt_einsum.parser import parse_einsum_input
 
-    arrays = [item for item in operands if hasattr(item, "shape")]
-    positions = [place for place, item in enumerate(operands) if hasattr(item, "shape")]
+    kinds = (int, float, complex) if isinstance(operands[0], str) else ()
+    positions = [place for place, item in enumerate(operands) if hasattr(item, "shape") or isinstance(item, kinds)]
     lifted = list(operands)
-    for place, item in zip(positions, lift(*arrays), strict=True):
+    for place, item in zip(positions, lift_arrays(*(operands[place] for place in positions)), strict=True):
         lifted[place] = item
     inputs, output, found = parse_einsum_input(lifted)
     kind = promote(item.dtype for item in found) if dtype is None else np.dtype(dtype)

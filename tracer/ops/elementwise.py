@@ -348,7 +348,11 @@ def _astype(
     if not is_supported(target):
         text = errors.message(errors.UNSUPPORTED_DTYPE, dtype=target, name="astype", known=", ".join(map(str, DTYPES)))
         raise errors.TraceError(text)
-    return x if target == x.dtype and not copy else ASTYPE(x, dtype=target)
+    result = x if target == x.dtype and not copy else ASTYPE(x, dtype=target)
+    if order in ("C", "F") and None not in x.shape:
+        is_ordered = result.flags.c_contiguous if order == "C" else result.flags.f_contiguous
+        return result if is_ordered else np.copy(result, order=order)  # type: ignore[call-overload]
+    return result
 
 
 method("astype")(_astype)

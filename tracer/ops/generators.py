@@ -224,9 +224,12 @@ class Draw(NamedTuple):
     lead: tuple[int, ...] = ()
 
 
+def _sample_type(draw: Draw, lead: Shape = ()) -> ArrayType:
+    return ArrayType(draw.dtype, (*lead, *draw.lead, *draw.size, *draw.event))
+
+
 def _infer(types: Sequence[ArrayType], draw: Draw) -> TupleType:
-    lead = types[0].shape[:-1]
-    return TupleType((types[0], ArrayType(draw.dtype, (*lead, *draw.lead, *draw.size, *draw.event))))
+    return TupleType((types[0], _sample_type(draw, types[0].known_shape[:-1])))
 
 
 def _evaluate(state: Array, *inputs: Array, draw: Draw) -> tuple[Array, Array]:
@@ -234,6 +237,11 @@ def _evaluate(state: Array, *inputs: Array, draw: Draw) -> tuple[Array, Array]:
         pairs = [_evaluate(*items, draw=draw) for items in zip(state, *inputs, strict=True)]
         return np.stack([pair[0] for pair in pairs]), np.stack([pair[1] for pair in pairs])
     generator = _scratch.take(draw.source, state)
+    sample = _sample(generator, inputs, draw)
+    return _scratch.give(draw.source, generator), sample
+
+
+def _sample(generator: Any, inputs: Sequence[Array], draw: Draw) -> Array:
     method, options = getattr(generator, draw.method), dict(draw.options)
     if draw.has_size:
         options["size"] = draw.size if draw.size or draw.event else None
@@ -244,7 +252,16 @@ def _evaluate(state: Array, *inputs: Array, draw: Draw) -> tuple[Array, Array]:
         sample = np.empty((*draw.lead, *draw.size, *draw.event), draw.dtype)
         for index in np.ndindex(*draw.lead):
             sample[index] = method(**{name: item[index] for name, item in given.items()}, **options)
-    return _scratch.give(draw.source, generator), np.asarray(sample, draw.dtype)
+    return np.asarray(sample, draw.dtype)
+
+
+def _evaluate_all(state: Array, *inputs: Array, draws: tuple[Draw, ...]) -> tuple[Array, ...]:
+    generator, samples, place = _scratch.take(draws[0].source, state), [], 0
+    for draw in draws:
+        following = place + len(draw.slots)
+        samples.append(_sample(generator, inputs[place:following], draw))
+        place = following
+    return _scratch.give(draws[0].source, generator), *samples
 
 
 def _batch(inputs: Sequence[Any], is_batched: Sequence[bool], size: int, draw: Draw) -> tuple[Any, Any]:
@@ -260,6 +277,19 @@ def _batch(inputs: Sequence[Any], is_batched: Sequence[bool], size: int, draw: D
         parameters = spread_all(parameters, flags, size)
         state, sample = DRAW(state, *parameters, draw=draw._replace(lead=(size, *draw.lead)))
     return Same(state), sample
+
+
+def _batch_all(
+    inputs: Sequence[Any], is_batched: Sequence[bool], size: int, draws: tuple[Draw, ...]
+) -> tuple[Any, ...]:
+    state, samples, place = inputs[0], [], 1
+    for draw in draws:
+        following = place + len(draw.slots)
+        given, flags = [state, *inputs[place:following]], [is_batched[0], *is_batched[place:following]]
+        after, sample = _batch(given, flags, size, draw)
+        state, place = after.value if isinstance(after, Same) else after, following
+        samples.append(sample)
+    return (state if is_batched[0] else Same(state), *samples)
 
 
 # --- derivatives -------------------------------------------------------------------------------------------------
@@ -381,5 +411,18 @@ DRAW: Op = declare(
         batch=_batch,
         draws=True,
         doc="Random numbers of one of NumPy's generators, and its state after them.",
+    )
+)
+
+
+DRAWS: Op = declare(
+    Op(
+        "generator_draws",
+        "call",
+        lambda types, draws: TupleType((types[0], *map(_sample_type, draws))),
+        _evaluate_all,
+        batch=_batch_all,
+        draws=True,
+        doc="Several draws in turn: the generator's state after them, and a sample of each.",
     )
 )

@@ -387,10 +387,7 @@ def _as_place(flag: Any) -> Any:
 def _without(key: Any) -> tuple[Any, Any]:
     """Split 0-d boolean keys off: True and False add an axis of size 1 or 0, which ordinary arrays can index."""
     parts = key if isinstance(key, tuple) else (key,)
-    flags = [
-        isinstance(part, bool | np.bool_) or (_is_mask(part) and part.shape == ())
-        for part in parts
-    ]
+    flags = [isinstance(part, bool | np.bool_) or (_is_mask(part) and part.shape == ()) for part in parts]
     if not any(flags):
         return None, key
     expander = tuple(
@@ -398,9 +395,7 @@ def _without(key: Any) -> tuple[Any, Any]:
         for part, flag in zip(parts, flags, strict=True)
         if part is not None
     )
-    replaced = tuple(
-        _as_place(part) if flag else part for part, flag in zip(parts, flags, strict=True)
-    )
+    replaced = tuple(_as_place(part) if flag else part for part, flag in zip(parts, flags, strict=True))
     return expander, replaced
 
 

@@ -268,7 +268,7 @@ def _triangular_value(a: Any, b: Any, lower: bool, unit: bool) -> Any:
         """
         zeros = () if unit else np.flatnonzero(np.diagonal(matrix) == 0)
         if len(zeros):
-            raise np.linalg.LinAlgError(f"singular matrix: resolution failed at diagonal {zeros[0]}")
+            raise np.linalg.LinAlgError(f"singular matrix: resolution failed at diagonal {min(zeros)}")
         return solve(1.0, matrix.T, right.T, side=1, lower=not lower, diag=unit).T
 
     if a.ndim == b.ndim == 2:

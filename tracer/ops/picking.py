@@ -215,7 +215,9 @@ def _several(obj: Any, count: int, size: int) -> Any:
 def _choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
     """At each place the element of the array that `a` numbers."""
     a, *items = lift(a, *choices)
+    dtype = np.result_type(*items)
     a, *items = np.broadcast_arrays(a, *items)
+    items = [item if item.dtype == dtype else item.astype(dtype) for item in items]
     if mode != "raise":
         a = np.remainder(a, len(items)) if mode == "wrap" else np.minimum(np.maximum(a, 0), len(items) - 1)
     return np.take_along_axis(np.stack(items), a[None], 0)[0]
@@ -233,6 +235,8 @@ def _choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
 )
 def _copyto(dst: Any, src: Any, casting: Any = "same_kind", where: Any = True) -> None:
     """Write values into an array, in place."""
+    if type(src) is int and dst.dtype.kind != "b":
+        src = np.asarray(src, dst.dtype)  # Python's integers go into any array that can hold them
     (src,) = lift_arrays(src, dst)[:1]
     if not np.can_cast(src.dtype, dst.dtype, casting):
         raise TypeError(f"Cannot cast array data from {src.dtype!r} to {dst.dtype!r} according to the rule {casting!r}")

@@ -81,8 +81,11 @@ def _select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
         raise ValueError("list of cases must be same length as list of conditions")
     if len(condlist) == 0:
         raise ValueError("select with an empty condition list is not possible")
-    result = default
-    for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
+    lifted = lift(*condlist, *choicelist, default)
+    values = lifted[len(condlist) :]
+    dtype = np.result_type(*(getattr(value, "dtype", value) for value in values))
+    *choices, result = [value.astype(dtype) if hasattr(value, "dtype") else dtype.type(value) for value in values]
+    for condition, choice in zip(lifted[len(condlist) - 1 :: -1], reversed(choices), strict=True):
         result = OPS["where"](condition, choice, result)
     return result
 
@@ -192,10 +195,13 @@ def _need_real(x: Any, name: str) -> None:
 )
 def _nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
     """NaN and infinities replaced by numbers."""
+    if not copy:
+        x[...] = _nan_to_num(x, True, nan, posinf, neginf)
+        return x
     if x.dtype.kind not in "fc":
         return np.copy(x)
     if x.dtype.kind == "c":
-        parts = [_nan_to_num(part, copy, nan, posinf, neginf) for part in (np.real(x), np.imag(x))]
+        parts = [_nan_to_num(part, True, nan, posinf, neginf) for part in (np.real(x), np.imag(x))]
         return OPS["complex"](*parts)
     limits = np.finfo(x.dtype)
     result = np.where(np.isnan(x), _scalar(nan, x.dtype), x)

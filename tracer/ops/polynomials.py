@@ -26,8 +26,8 @@ def _coefficients(*values: Any) -> list[Any]:
 @composite(np.polyval, examples=((lambda p, x: np.polyval(p, x), ((3,), (2, 2))),))
 def _polyval(p: Any, x: Any) -> Any:
     """A polynomial, highest power first, by Horner's rule."""
-    p, x = lift(np.asarray(p) if isinstance(p, np.poly1d) else p, x)
-    result = np.zeros_like(x) if hasattr(x, "dtype") else 0
+    p, x = lift_arrays(np.asarray(p) if isinstance(p, np.poly1d) else p, x)
+    result = np.zeros_like(x)
     for place in range(p.shape[0]):
         result = result * x + p[place]
     return result

@@ -199,7 +199,7 @@ def _extremum(op: Op, ufunc: np.ufunc) -> Callable[..., Any]:
                     f"reduction operation '{name}' does not have an identity, so to use a where mask one has to "
                     "specify 'initial'"
                 )
-            x = np.where(where, x, x.dtype.type(initial) if np.isscalar(initial) else _cast(initial, x.dtype))
+            x = np.where(where, x, _start(initial, x.dtype))
         left: Any = reduced_shape(x.shape, axes, keepdims)
         if any(x.shape[axis] == 0 for axis in axes) and 0 not in left:
             if initial is None:
@@ -208,10 +208,14 @@ def _extremum(op: Op, ufunc: np.ufunc) -> Callable[..., Any]:
         if 0 in x.shape:
             return np.zeros_like(x, shape=left)
         result = op(x, axes=axes, keepdims=keepdims)
-        return result if initial is None else _cast(ufunc(result, initial), x.dtype)
+        return result if initial is None else ufunc(result, _start(initial, x.dtype))
 
     apply.__doc__ = op.doc
     return apply
+
+
+def _start(initial: Any, dtype: np.dtype[Any]) -> Any:
+    return dtype.type(initial) if np.isscalar(initial) else _cast(initial, dtype)
 
 
 for _op, _extreme_of, _larger in ((MAX, np.max, np.maximum), (MIN, np.min, np.minimum)):

@@ -94,17 +94,18 @@ RESHAPE = view(
 def _reshape(a: Any, /, shape: Any = None, order: str = "C", *, newshape: Any = None, copy: Any = None) -> Any:
     """Give an array another shape."""
     shape = _static_shape(newshape if shape is None else shape)
-    if order in ("F", "f"):
-        full = _full_shape(a.shape, shape)
-        return np.transpose(RESHAPE(np.transpose(a), shape=tuple(reversed(full))))
     full = _full_shape(a.shape, shape)
-    return RESHAPE(a, shape=shape if None in full else full)
+    if order in ("F", "f") or (order in ("A", "a") and None not in a.shape and a.flags.fnc):
+        result = np.transpose(RESHAPE(np.transpose(a), shape=tuple(reversed(full))))
+    else:
+        result = RESHAPE(a, shape=shape if None in full else full)
+    return np.copy(result) if copy else result
 
 
 @method("reshape")
 def _reshape_method(a: Any, *shape: Any, order: str = "C", copy: Any = None) -> Any:
     """Give an array another shape: x.reshape(2, 3) or x.reshape((2, 3))."""
-    return _reshape(a, shape[0] if len(shape) == 1 else shape, order)
+    return _reshape(a, shape[0] if len(shape) == 1 else shape, order, copy=copy)
 
 
 # --- transpose ---------------------------------------------------------------------------------------------------

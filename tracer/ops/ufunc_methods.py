@@ -74,7 +74,9 @@ def _reduce(
     where: Any = True,
 ) -> Any:
     """`ufunc.reduce`: combine all elements along axes."""
-    options = {} if given(initial, None) is None else {"initial": initial}
+    initial = given(initial, None)
+    array, where, initial = (*lift(array, where), None) if initial is None else lift(array, where, initial)
+    options = {} if initial is None else {"initial": initial}
     if ufunc in _REDUCTIONS and not (options and ufunc in (np.logical_and, np.logical_or)):
         if dtype is not None:
             options |= {"dtype": dtype} if ufunc in (np.add, np.multiply) else {}

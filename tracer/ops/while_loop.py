@@ -185,6 +185,7 @@ def _backward(
 
 def _applied(draft: SweepDraft, like: Any) -> dict[SweepCarry, Any]:
     """Apply the op; gives the last value of each carry."""
+    draft.hand_over_free(like)
     inputs, params = draft.build()
     made = apply_like(WHILE, like, *inputs, **params)
     return dict(zip((item for sweep in draft.sweeps for item in sweep.carries), made, strict=True))

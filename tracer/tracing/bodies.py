@@ -21,7 +21,7 @@ from tracer.tracing import trace
 from tracer.tracing.generators import Stream
 from tracer.tracing.proxy import Proxy, wrap
 from tracer.tracing.shared import Shared
-from tracer.tree import flatten
+from tracer.tree import flatten, unflatten
 
 Function = Callable[..., Any]
 _DEEPEST = 8
@@ -85,7 +85,7 @@ def _isolated(function: Function, arguments: Sequence[Any], active: trace.Trace)
     before = {key: stream.current for key, stream in active.streams.items()}
     changes: Changes = {}
     try:
-        result = function(*arguments)
+        result = _as_now(function(*arguments))
         for variable, after in active.updates.items():
             node = variable.__tracer_node__
             changes[variable] = Change(node, node, after)
@@ -98,6 +98,14 @@ def _isolated(function: Function, arguments: Sequence[Any], active: trace.Trace)
                 changes[stream] = Change(start, start, after)
                 stream.current = start
     return result, changes
+
+
+def _as_now(result: Any) -> Any:
+    """A nest with traced arrays as they are now: what is written into them is taken back after a body."""
+    leaves, structure = flatten(result)
+    active = trace.current()
+    now = [wrap(item.__tracer_node__, active) if type(item) is Proxy else item for item in leaves]
+    return unflatten(structure, now)
 
 
 def record(changes: Mapping[Any, Any]) -> None:
@@ -134,10 +142,10 @@ def threaded(nodes: Sequence[Node], changes: Changes) -> Threaded:
 # --- what a function can reach ---------------------------------------------------------------------------------------
 
 
-def nodes_around(function: Function) -> set[Node]:
-    """The nodes of the traced values that a function closes over."""
-    values = _reachable(function, set(), _DEEPEST)
-    return {value.__tracer_node__ for value in values if isinstance(value, Proxy)}
+def nodes_around(functions: Any) -> list[Node]:
+    """The nodes of the traced values that a function, or a nest of functions and values, can reach."""
+    values = _reachable(functions, set(), _DEEPEST)
+    return list(dict.fromkeys(value.__tracer_node__ for value in values if isinstance(value, Proxy)))
 
 
 class _Surroundings:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import os
+import random
 import sys
 import types
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections import ChainMap, UserDict, UserList, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -15,7 +18,10 @@ import numpy as np
 
 from tracer import errors
 from tracer.tracing import trace
-from tracer.tracing.proxy import Proxy
+from tracer.tracing.proxy import Proxy, has_proxy
+from tracer.tracing.reads import Contents, owner_of
+from tracer.tracing.source import locate
+from tracer.types import is_supported
 
 log = logging.getLogger("tracer")
 
@@ -26,10 +32,13 @@ _LEAVES = (*_SCALARS, np.ndarray, Proxy)
 _COLLECTIONS = (list, tuple, set, frozenset, deque)
 _FOREIGN = ("numpy", "scipy", "tracer", "math", "functools", "builtins", *sys.stdlib_module_names)
 _NOT_OPERATORS = ("__init__", "__new__", "__post_init__", "__repr__", "__str__", "__reduce__")
+_HOLDERS = (ChainMap, UserDict, UserList)
 _MOST_GUARDS = 10_000
-_CONTENT_LIMIT = 1 << 20
-"""Bytes up to which what an array holds is compared at every call, where only its contents can be guarded."""
+_MOST_CHANGING = 64
 
+
+_ASKING = frozenset(("hasattr", "getattr", "vars", "__dict__"))
+"""Names of what finds attributes by names that are texts."""
 
 STANDING_IN: dict[int, Any] = {}
 """What is found, while any thread traces, in the place of another function: the id of each, and that function."""
@@ -60,7 +69,7 @@ class Guard(NamedTuple):
     @property
     def watched(self) -> np.ndarray[Any, Any] | None:
         """The array whose contents are guarded, if it is one."""
-        return self.holder.array if isinstance(self.holder, _Contents) else None
+        return self.holder.array if isinstance(self.holder, Contents) else None
 
     def now(self) -> Any:
         """What the place has now; `_MISSING` if it is gone."""
@@ -105,14 +114,58 @@ def _read(kind: str, holder: Any, name: Any) -> Any:
     return STANDING_IN.get(id(found), found)
 
 
-class _Contents:
-    """The bytes of an array, as a collection of one."""
+class Earlier:
+    """What earlier traces of a function have found out about what is around it.
 
-    def __init__(self, array: np.ndarray[Any, Any]) -> None:
-        self.array = array
+    Attributes
+    ----------
+    arrays : list of numpy.ndarray
+        Those that hold other numbers than when they were read, or that are written: they may go on changing.
+    places : dict
+        Places that the function changed itself while it was traced, each with what holds it.
+    """
 
-    def __iter__(self) -> Iterator[bytes]:
-        yield self.array.tobytes()
+    def __init__(self) -> None:
+        self.arrays: list[np.ndarray[Any, Any]] = []
+        self.places: dict[tuple[Any, ...], Any] = {}
+        self._latest: dict[tuple[Any, ...], Any] = {}
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.arrays.clear()
+        self.places.clear()
+
+    def note_changes(self, guards: Iterable[Guard]) -> None:
+        """Remember the arrays whose guards do not hold."""
+        self.note_arrays(guard.watched for guard in guards if guard.watched is not None and not guard.holds())
+
+    def note_arrays(self, arrays: Iterable[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
+        """Remember the arrays in whose memory these lie, as far as they can be traced; returns those."""
+        found = [owner_of(array) for array in arrays]
+        found = [array for array in found if type(array) is np.ndarray and is_supported(array.dtype)]
+        self.arrays += [array for array in found if not any(array is known for known in self.arrays)]
+        del self.arrays[:-_MOST_CHANGING]
+        return found
+
+    def note_places(self, broken: Iterable[Guard]) -> Set[int]:
+        """Remember the places that a trace has changed; gives the ids of what holds those that did so before."""
+        self._latest = {(guard.kind.rstrip("="), id(guard.holder), guard.name): guard.holder for guard in broken}
+        return {id(holder) for key, holder in self._latest.items() if key in self.places}
+
+    def settle(self) -> None:
+        """Take what the latest trace has found as known: it was not undone."""
+        self.places |= self._latest
+        self._latest = {}
+
+
+class _Environment:
+    """Variables of the process's environment, as a collection of their values."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = sorted(names)
+
+    def __iter__(self) -> Iterator[str | None]:
+        return map(os.environ.get, self.names)
 
 
 class Surroundings:
@@ -121,15 +174,19 @@ class Surroundings:
     Static arguments, such as `self`, count among the surroundings: their attributes may be read by name.
     """
 
-    def __init__(self, function: Callable[..., Any], objects: Iterable[Any] = ()) -> None:
+    def __init__(self, function: Callable[..., Any], objects: Sequence[Any] = ()) -> None:
+        self._roots = function, objects
         self.guards: list[Guard] = []
         self.generators: list[Any] = []
+        self._arrays: dict[int, tuple[np.ndarray[Any, Any], str]] = {}
         self._names: set[str] = set()
+        self._asked: set[str] = set()  # names in texts, of attributes that need not exist
+        self._is_open = False  # whether attributes are read whose names are not in the code
         self._seen: dict[int, Any] = {}  # holds the objects, so that their ids stay theirs
         known, roots = -1, [(function, label_of(function)), *((value, type(value).__name__) for value in objects)]
         while known != len(self._names):  # a helper may read other attributes of an object that was met before it
             known = len(self._names)
-            self.guards, self.generators, self._seen = [], [], {}
+            self.guards, self.generators, self._arrays, self._seen = [], [], {}, {}
             for value, label in roots:
                 self._look_inside(value, label)
 
@@ -138,45 +195,75 @@ class Surroundings:
         """The names that the function and its helpers use, attributes and strings included."""
         return self._names
 
-    def held_guards(self, active: trace.Trace) -> list[Guard]:
-        """The guards that still hold; what the function itself changed while it ran is not one.
+    def held_guards(self, active: trace.Trace, earlier: Earlier) -> list[Guard]:
+        """The guards that still hold, and guards on what the function itself has left elsewhere.
+
+        What it makes when it is first traced and keeps is there at the next call; what it changes in every trace is
+        not guarded.
 
         Raises TraceError if it replaced an array that it had read by a traced value: the next call could not read it.
         """
         broken = [guard for guard in self.guards if not guard.holds()]
         lost = [guard for guard in broken if guard.kind != "absent" and active.has_captured(guard.expected)]
         lost = [guard for guard in lost if isinstance(guard.now(), Proxy)]
+        if active.is_trial:  # what is kept of these would be numbers
+            lost += [guard for guard in broken if has_proxy(guard.now())]
         for guard in broken:
             if isinstance(guard.expected, int | float) and isinstance(now := guard.now(), int | float):
                 log.warning(
                     errors.STATE_CHANGED.format(function=active.name, place=guard.label, old=guard.expected, new=now)
                 )
-        for guard in lost:
-            guard.restore()
         if lost:
+            for guard in lost:
+                guard.restore()
             raise errors.TraceError(errors.message(errors.STATE_REPLACED, place=lost[0].label, function=active.name))
-        return [*(guard for guard in self.guards if guard.holds()), *self._content_guards(active)]
+        guards = [guard for guard in self.guards if guard.holds()]
+        if broken:
+            again = earlier.note_places(broken)
+            left = Surroundings(*self._roots).guards
+            guards = [guard for guard in left if id(guard.holder) not in again and not has_proxy(guard.expected)]
+        return [*guards, *self._content_guards(active)]
 
     def _content_guards(self, active: trace.Trace) -> list[Guard]:
-        """Guards on what arrays hold that met no traced value: what was computed from them is in the graph for good."""
-        met = active.captured_memory() - active.read_as_numbers
-        found: dict[int, Guard] = {}
-        for guard in self.guards:
-            for value in guard.expected if guard.kind == "items=" else (guard.expected,):
-                if type(value) is np.ndarray and id(value) not in met and value.nbytes <= _CONTENT_LIMIT:
-                    contents = _Contents(value)
-                    found[id(value)] = Guard("items=", contents, None, tuple(contents), guard.label)
-        return list(found.values())
+        """Guards on what arrays hold that were read as numbers: what was computed from them is in the graph for good.
+
+        Where not all code tells what it reads, that may be any array in reach.
+        """
+        read = {id(array): array for array in active.reads.parts()}
+        if not active.reads.is_complete:
+            read |= {id(array): array for array in (*self.arrays, *(array for array, _ in active.captures()[0]))}
+        found = []
+        for array in read.values():
+            known = self._arrays.get(id(array)) or self._arrays.get(id(owner_of(array)))
+            contents = Contents(array)
+            found.append(Guard("items=", contents, None, tuple(contents), "an array" if known is None else known[1]))
+        for key, (array, label) in self._arrays.items():
+            if key not in read and not active.has_captured(array):  # of which at least the shape may have been read
+                found.append(Guard("attr=", array, "shape", array.shape, label))
+        return found
+
+    @property
+    def arrays(self) -> list[np.ndarray[Any, Any]]:
+        """The arrays that can be reached."""
+        return [array for array, _ in self._arrays.values()]
 
     def _look_inside(self, value: Any, label: str) -> None:
         """Guard what a value holds; the place that holds the value itself is guarded by the caller."""
+        if isinstance(value, np.ndarray):
+            self._arrays[id(value)] = value, label
+            if value.dtype.hasobject and id(value) not in self._seen:
+                self._seen[id(value)] = value
+                self._look_inside(value.reshape(-1).tolist(), label)
         if isinstance(value, _LEAVES) or id(value) in self._seen or len(self.guards) > _MOST_GUARDS:
             return
         self._seen[id(value)] = value
-        if isinstance(value, np.random.Generator | np.random.RandomState):
+        if isinstance(value, np.random.Generator | np.random.RandomState | random.Random):
             self.generators.append(value)
         elif isinstance(value, types.FunctionType):
             self._visit_function(value)
+        elif value is random:
+            for name in self._names & set(random.__all__):
+                self._look_inside(getattr(random, name), f"{label}.{name}")  # bound to the generator of the module
         elif isinstance(value, types.ModuleType):
             if not is_foreign(value.__name__) and "site-packages" not in (getattr(value, "__file__", None) or ""):
                 self._visit_own(value, vars(value), label)
@@ -186,6 +273,9 @@ class Surroundings:
             self._guard("items=", value, None, tuple(value), label)
             for key in tuple(value):
                 self._visit_place("dict", value, key, f"{label}[{key!r}]")
+        elif isinstance(value, MappingProxyType):
+            for mapping in gc.get_referents(value):
+                self._look_inside(mapping, label)
         elif isinstance(value, _COLLECTIONS):
             if not isinstance(value, tuple | frozenset):
                 self._guard("items=", value, None, tuple(value), label)
@@ -212,11 +302,12 @@ class Surroundings:
     def _visit_function(self, function: types.FunctionType) -> None:
         if is_foreign(function.__module__):
             for cell in function.__closure__ or ():
-                if _is_full(cell) and callable(cell.cell_contents):
+                if _is_full(cell) and (callable(cell.cell_contents) or isinstance(cell.cell_contents, dict)):
                     self._look_inside(cell.cell_contents, function.__name__)
             return
         names = set(_names(function.__code__))
         self._names |= names
+        self._look_for_names(function.__code__, names, label=function.__name__)
         for label, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
             self._visit_place("cell", cell, None, label)
         for name in names & function.__globals__.keys():
@@ -229,9 +320,31 @@ class Surroundings:
         for name in function.__kwdefaults__ or ():
             self._visit_place("dict", function.__kwdefaults__, name, label)
 
+    def _look_for_names(self, code: types.CodeType, names: Set[str], label: str) -> None:
+        """Find out which attributes code reads by names that it computes, and variables of the environment."""
+        if not _ASKING.isdisjoint(names):
+            self._asked |= {name for name in names if name.isidentifier()}
+            self._is_open |= not names.isdisjoint(("vars", "__dict__")) or locate.computes_names(code)
+        if not names.isdisjoint(("environ", "getenv")):
+            variables = _Environment(names)
+            self._guard("items=", variables, None, tuple(variables), f"os.environ, read in {label}")
+
     def _visit_own(self, value: Any, own: Mapping[str, Any], label: str) -> None:
         for name in self._names & own.keys():
             self._visit_place("attr", value, name, f"{label}.{name}")
+
+    def _visit_all(self, value: Any, own: Mapping[str, Any], label: str) -> None:
+        """Guard all attributes of an instance, and which there are."""
+        self._guard("items=", own, None, tuple(own), label)
+        for name in tuple(own):
+            self._visit_place("attr", value, name, f"{label}.{name}")
+
+    def _visit_missing(self, value: Any, own: Mapping[str, Any], label: str) -> None:
+        """Guard that an instance does not have attributes that the code asks for."""
+        if isinstance(own, dict):
+            known = set(own).union(*(vars(owner) for owner in type(value).__mro__))
+            for name in self._asked - known:
+                self._guard("absent", own, name, None, f"{label}.{name}")
 
     def _visit_object(self, value: Any, label: str) -> None:
         """Look at an instance: its attributes, those of its class, and what it wraps."""
@@ -242,7 +355,13 @@ class Surroundings:
         own = _own(value)
         for name in ("__wrapped__", "__tracer_rules__"):
             self._look_inside(own.get(name), label)
-        self._visit_own(value, own, label)
+        if isinstance(value, _HOLDERS) or type(value).__module__.startswith("scipy."):
+            self._visit_all(value, own, label)
+        elif is_foreign(type(value).__module__) and type(value) is not types.SimpleNamespace:
+            self._visit_own(value, own, label)
+        else:
+            (self._visit_all if self._is_open else self._visit_own)(value, own, label)
+            self._visit_missing(value, own, label)
         for owner in type(value).__mro__:
             if is_foreign(owner.__module__):
                 continue
@@ -265,6 +384,10 @@ class Surroundings:
             self._visit_class_member(owner, name, member, f"{label}.{name}")
 
     def _visit_class(self, value: type, label: str) -> None:
+        for owner in type.mro(type(value)):
+            if not is_foreign(owner.__module__):
+                for name in self._names & vars(owner).keys():
+                    self._look_inside(vars(owner)[name], f"{label}.{name}")
         for owner in value.__mro__:
             if not is_foreign(owner.__module__):
                 for name, member in tuple(vars(owner).items()):

@@ -13,7 +13,7 @@ import numpy as np
 from tracer import errors
 from tracer.errors import loops as texts
 from tracer.graph.body import Frame, close, free_values, inline
-from tracer.graph.graph import Graph, substitute, toposort
+from tracer.graph.graph import Graph, depends_on, substitute, toposort
 from tracer.graph.node import Node, input_node, make_node
 from tracer.graph.op import OPS
 from tracer.graph.sweeps import SweepFrame, body_name
@@ -166,7 +166,7 @@ def while_loop(condition: Function, body: Function, carries: Sequence[Any]) -> t
     nodes = [_fit(value, own.type, f"carry {place}", "while_loop") for place, (value, own) in enumerate(pairs)]
     whole = threaded([unwrap(_predicate(goes_on)), *nodes], changes)
     parameters += whole.parameters
-    free = free_values(whole.nodes, parameters, nodes_around(condition) | nodes_around(body))
+    free = free_values(whole.nodes, parameters, nodes_around((condition, body)))
     made = WHILE(
         *values,
         *whole.initials,
@@ -260,8 +260,9 @@ def _branches(selector: Any, functions: Sequence[Function], operands: Sequence[A
         outputs[place] = list(substitute([*outputs[place], *after], given))
     free: dict[Node, None] = {}
     for function, (parameters, _), nodes in zip(functions, traced, outputs, strict=True):
-        around = nodes_around(function)
-        marks = [node for node in toposort(nodes, stop=around) if node.op is MARK]
+        around = set(nodes_around(function))
+        inside = depends_on(nodes, parameters)
+        marks = [node for node in toposort(nodes, stop=around) if node.op is MARK and node not in inside]
         free.update(dict.fromkeys(free_values(nodes, parameters, around.union(marks), whole=False)))
     bodies = []
     for (parameters, _), nodes in zip(traced, outputs, strict=True):

@@ -12,7 +12,7 @@ from tracer import errors
 from tracer.graph.op import FUNCTIONS, METHODS, UFUNC_METHODS, UFUNC_NAMES
 from tracer.graph.rules import lift_arrays
 from tracer.ops import indexing
-from tracer.tracing import trace
+from tracer.tracing import layout, trace
 
 
 def call_function(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -22,7 +22,12 @@ def call_function(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any])
         raise _unsupported(function)
     out = kwargs.get("out")
     if out is None:
-        return entry.apply(*args, **kwargs)
+        made = entry.apply(*args, **kwargs)
+        if function not in _VIEWS:
+            for item in made if type(made) in (tuple, list) else (made,):
+                if hasattr(item, "__tracer_node__"):
+                    _note_memory(item, function, args, kwargs)
+        return made
     result = entry.apply(*args, **{name: value for name, value in kwargs.items() if name != "out"})
     return _store(result, out[0] if isinstance(out, tuple) else out)
 
@@ -36,7 +41,48 @@ def call_ufunc(ufunc: np.ufunc, method: str, args: Sequence[Any], kwargs: Mappin
     options = dict(kwargs)
     out = options.pop("out", None)
     result = _call_method(ufunc, method, args, options)
+    if method == "accumulate" and hasattr(args[0], "_strides") and None not in args[0].shape:
+        result._strides = layout.copied_strides(args[0], "K")
     return result if out is None else _store(result, out[0] if isinstance(out, tuple) else out)
+
+
+_COPIES = (np.copy, np.zeros_like, np.ones_like, np.empty_like, np.full_like, np.sort, np.cumsum, np.cumprod)
+_MAKE_ARRAYS = frozenset((*_COPIES, np.where, np.select))
+"""Functions whose results are arrays, also those without axes, of which others make scalars."""
+_IN_ORDER_OF_ALL = frozenset((np.insert, np.delete, np.pad))
+_IN_C_ORDER = frozenset((np.select, np.take, np.repeat, np.quantile, np.percentile, np.histogram2d))
+_VIEWS = frozenset(
+    getattr(owner, name)
+    for owner, names in (
+        (np, "ravel swapaxes moveaxis rollaxis matrix_transpose permute_dims expand_dims squeeze reshape transpose"),
+        (np, "atleast_1d atleast_2d atleast_3d array_split split hsplit vsplit dsplit unstack trim_zeros"),
+        (np, "flip fliplr flipud rot90 diagonal diag real imag real_if_close broadcast_to broadcast_arrays"),
+        (np, "einsum cross apply_along_axis"),  # axes in an order of their own
+        (np.linalg, "matrix_transpose diagonal"),
+        (np.lib.stride_tricks, "sliding_window_view as_strided"),
+    )
+    for name in names.split()
+    if hasattr(owner, name)
+)
+"""Functions whose results may look into the memory of an argument; those of all others are arrays of their own."""
+
+
+def _note_memory(made: Any, function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """Tell a result that nothing else shares its memory, and how NumPy orders it there."""
+    if made._base is not None and not any(made is item for item in args):
+        made._node, made._base = made.__tracer_node__, None
+    if made.shape == ():
+        made._is_array = made._is_array or function in _MAKE_ARRAYS or None
+    elif function in _IN_C_ORDER:
+        made._strides = None
+    elif function in _IN_ORDER_OF_ALL:
+        is_turned = args and hasattr(args[0], "_strides") and args[0].flags.fnc
+        made._strides = layout.copied_strides(made, "F" if is_turned else "C")
+    elif function in _COPIES and len(made.shape) > 1 and None not in made.shape:
+        original = args[0] if args else next(iter(kwargs.values()))
+        if hasattr(original, "_strides") and original.shape == made.shape:
+            order = args[1] if function is np.copy and len(args) > 1 else kwargs.get("order") or "K"
+            made._strides = layout.copied_strides(original, "K" if function is np.sort else order)
 
 
 def _ufunc_entry(ufunc: np.ufunc) -> Any:
@@ -85,6 +131,7 @@ def _call_method(ufunc: np.ufunc, method: str, args: Sequence[Any], options: dic
         if ufunc in (np.add, np.subtract):
             (value,) = lift_arrays(values[0], target)[:1]
             if np.can_cast(value.dtype, target.dtype, "same_kind"):
+                value = value.astype(target.dtype)  # before its sign changes: there are unsigned numbers
                 target._assign(indexing.assign(target, key, value if ufunc is np.add else -value, "add"))
                 return None
     return UFUNC_METHODS[method](ufunc, *args, **options)
@@ -131,10 +178,16 @@ def _name(function: Any) -> str:
     return ".".join(part for part in (prefix, middle, getattr(function, "__name__", str(function))) if part)
 
 
+_WRITERS = ("array2string", "array_repr", "array_str", "save", "savetxt", "savez", "savez_compressed")
+"""Functions that make texts and files."""
+
+
 def _unsupported(function: Any) -> errors.UnsupportedFunctionError:
     names = {_name(known): known for known in FUNCTIONS}
     near = difflib.get_close_matches(_name(function), names, n=3, cutoff=0.5)
     hint = f"the nearest traced functions are {', '.join(near)}." if near else "compute it outside the traced function."
+    if getattr(function, "__name__", None) in _WRITERS:
+        hint = errors.HINT_WRITER
     return errors.UnsupportedFunctionError(errors.message(errors.UNSUPPORTED, function=_name(function), hint=hint))
 
 

@@ -68,6 +68,8 @@ class Stream:
 
     def store(self, value: np.ndarray[Any, Any]) -> None:
         """Give the generator the state that a call computed."""
+        if trace.RUNNING["traces"]:
+            DRAWN_ELSEWHERE.add(key_of(self.generator))
         load_state(self.generator, value)
 
 

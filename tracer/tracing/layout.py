@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from tracer.types import contiguous_strides
 
 Strides = tuple[int, ...]
+
+
+class Pick(NamedTuple):
+    """What makes a view by integers that are traced, as an op makes the others: the key."""
+
+    key: tuple[Any, ...]
+    name: str = "pick"
 
 
 def strides_of(value: Any) -> Strides:
@@ -22,6 +31,10 @@ def strides_of(value: Any) -> Strides:
 def _view_strides(value: Any) -> Strides | None:
     """Strides of a view into its base; None where NumPy makes a copy instead."""
     op, params = value._path
+    if op.name == "pick":
+        key = tuple([0 if getattr(item, "shape", None) == () else item for item in op.key])
+        whole = np.lib.stride_tricks.as_strided(np.empty(1, np.int8), value._base.shape, strides_of(value._base))
+        return whole[key].strides
     if op.name == "bitcast":
         old, new = value._base.dtype.itemsize, value.dtype.itemsize
         return (*(stride * old // new for stride in strides_of(value._base)[:-1]), *(1,) * (value.ndim > 0))
@@ -37,8 +50,19 @@ def is_copy(value: Any) -> bool:
 
 
 def kept_strides(inputs: Sequence[Any], shape: Strides) -> Strides | None:
-    """Strides of an elementwise result, whose axes NumPy orders in memory as those of the inputs; None for C order."""
-    orders = [strides_of(value) for value in inputs if hasattr(value, "_strides") and value.shape == shape]
+    """Strides of an elementwise or joined result, whose axes NumPy orders as those of the inputs; None for C order."""
+    return _in_order([_spread_strides(value, shape) for value in inputs if getattr(value, "shape", ())], shape)
+
+
+def reduced_strides(value: Any, axes: Sequence[int], keepdims: bool, shape: Strides) -> Strides | None:
+    """Strides of a reduction, whose axes NumPy orders as those of the input; None for C order."""
+    own = enumerate(strides_of(value))
+    left = [0 if axis in axes else stride for axis, stride in own if keepdims or axis not in axes]
+    return _in_order([tuple(left)], shape)
+
+
+def _in_order(orders: Sequence[Strides], shape: Strides) -> Strides | None:
+    """Strides of an array whose axes are ordered in memory as those of others; None for C order."""
     axes = list(range(len(shape)))
     for end in range(1, len(axes)):  # an insertion sort, as NumPy's own
         for place in range(end, 0, -1):
@@ -51,6 +75,24 @@ def kept_strides(inputs: Sequence[Any], shape: Strides) -> Strides | None:
         return None
     sizes = list(itertools.accumulate((shape[axis] for axis in reversed(axes)), initial=1, func=lambda a, b: a * b))
     return tuple(sizes[axes[::-1].index(axis)] for axis in range(len(shape)))
+
+
+def _spread_strides(value: Any, shape: Strides) -> Strides:
+    """Strides of an input along the axes of a result, 0 where it is repeated."""
+    own = strides_of(value) if hasattr(value, "_strides") else getattr(value, "strides", None)
+    own = contiguous_strides(value.shape) if own is None else own
+    spread = tuple(0 if size == 1 else stride for size, stride in zip(value.shape, own, strict=True))
+    return (0,) * (len(shape) - len(spread)) + spread
+
+
+def copied_strides(value: Any, order: str) -> Strides | None:
+    """Strides of a copy of an array in one of NumPy's orders; None for C order."""
+    shape = value.shape
+    if order == "K":
+        return kept_strides([value], shape)
+    if order == "F" or (order == "A" and value.flags.fnc):
+        return tuple(reversed(contiguous_strides(tuple(reversed(shape)))))
+    return None
 
 
 def _are_ordered(strides: Strides, pair: tuple[int, int]) -> bool:

@@ -47,7 +47,7 @@ class Proxy:
         self._trace = owner
         self._base: Proxy | None = None
         self._base_node: Node | None = None
-        self._path: tuple[Op, Mapping[str, Any]] | None = None
+        self._path: tuple[Op | layout.Pick, Mapping[str, Any]] | None = None
         self._is_array: bool | None = None  # of an argument: an array, even if 0-d, or a NumPy scalar
         self._strides: tuple[int, ...] | None = None  # of a value that is not in C order
 
@@ -63,7 +63,11 @@ class Proxy:
             current = self._base.__tracer_node__
             if current is not self._base_node and not self._left_base():
                 self._base_node = current
-                self._node = make_node(self._path[0], (current,), self._path[1])
+                op, params = self._path
+                if isinstance(op, layout.Pick):
+                    self._node = unwrap(indexing.index(wrap(current), op.key))
+                else:
+                    self._node = make_node(op, (current,), params)
         return self._node
 
     def _left_base(self) -> bool:
@@ -92,9 +96,11 @@ class Proxy:
             case "imag":
                 base._assign(OPS["complex"](np.real(base), wrap(node)))
             case "bitcast":
-                base._assign(op(wrap(node), dtype=base.dtype))
+                base._assign(op(wrap(node), dtype=base.dtype))  # type: ignore[operator]
+            case "pick":
+                base._assign(indexing.assign(base, op.key, wrap(node), "set"))  # type: ignore[union-attr]
             case "diagonal":
-                spread: Any = op.vjp[0](wrap(node), None, base, **params)  # type: ignore[index, misc]
+                spread: Any = op.vjp[0](wrap(node), None, base, **params)  # type: ignore[index, misc, union-attr]
                 mask = np.eye(base.shape[-2], base.shape[-1], params["k"], bool)
                 base._assign(OPS["where"](wrap(constant(mask)), spread, base))
             case _:
@@ -118,9 +124,13 @@ class Proxy:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         known = trace.constant_value(self.__tracer_node__)
-        if known is not None:
-            return np.array(known, dtype)
-        raise self._needs_number("np.asarray or a function outside NumPy's dispatch", errors.HINT_ARRAY)
+        active = trace.current()
+        if known is None or not (copy or active is None or active.session):
+            # What np.asarray gives shares memory with this one; where code is rewritten it is this one itself.
+            error = self._needs_number("np.asarray or a function outside NumPy's dispatch", errors.HINT_ARRAY)
+            if known is None:
+                raise error
+        return np.array(known, dtype)
 
     # --- what is known while tracing -----------------------------------------------------------------------------
 
@@ -213,9 +223,14 @@ class Proxy:
         part = indexing.index(self, key)
         keys = key if isinstance(key, tuple) else (key,)
         is_scalar = part.shape == () and not any(item is Ellipsis for item in keys)
-        if is_scalar or any(isinstance(item, np.ndarray) for item in keys):
-            return Proxy(part.__tracer_node__, self._trace)  # NumPy makes scalars and copies here, not views
-        return part
+        has_arrays = any(isinstance(item, Proxy | np.ndarray) for item in keys)
+        if not is_scalar and not has_arrays:
+            return part
+        picked = Proxy(part.__tracer_node__, self._trace)  # NumPy makes scalars and copies here, views by integers only
+        if not is_scalar and all(map(_picks_view, keys)):
+            key = [wrap(unwrap(item)) if isinstance(item, Proxy) else item for item in keys]
+            _remember_base(picked, self, layout.Pick(tuple(key)), {})
+        return picked
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if self._is_array is False and not self.shape:
@@ -239,9 +254,7 @@ class Proxy:
         function = errors.scipy_call()
         if function is not None:
             hint = errors.HINT_SCIPY.format(function=function)
-        error = errors.ConcretizationError(
-            errors.message(text, line, what=what, value=describe(self._node), hint=hint)
-        )
+        error = errors.ConcretizationError(errors.message(text, line, what=what, value=describe(self._node), hint=hint))
         error.line = line
         active = trace.current()
         if active is not None:
@@ -299,9 +312,7 @@ class Proxy:
 
     def copy(self, order: str = "C") -> Any:
         """A copy: writing into it does not change the original."""
-        result: Any = np.copy(self)
-        if order == "C":
-            result._strides = None
+        result: Any = np.copy(self, order=order)  # type: ignore[call-overload]
         result._is_array = self._is_array or (self._base is not None) or None  # a copy of a scalar is one
         return result
 
@@ -324,6 +335,13 @@ class Proxy:
     def fill(self, value: Any) -> None:
         """Write one value to every element."""
         self[...] = value
+
+
+def _picks_view(item: Any) -> bool:
+    """Whether NumPy makes a view for an item of a key: a slice or an integer, but not an array of one."""
+    if isinstance(item, Proxy):
+        return item.shape == () and item.dtype.kind in "iu" and item._base is None and not item._is_array
+    return item is None or item is Ellipsis or (isinstance(item, slice | int | np.integer) and type(item) is not bool)
 
 
 def describe(node: Node) -> str:
@@ -355,6 +373,8 @@ def unwrap(value: Any, dtype: np.dtype[Any] | None = None) -> Node:
         node = value.__tracer_node__
     elif isinstance(value, list | tuple):
         node = unwrap(np.stack(value) if has_proxy(value) else np.asarray(value))
+    elif isinstance(value, _PYTHON_SCALARS):  # of a class of its own, such as an enum.IntEnum
+        node = constant(np.asarray(value))
     else:
         node = _array(_checked(np.asarray(value)))
     if dtype is not None and node.type.dtype != dtype:
@@ -403,6 +423,8 @@ def operand_type(value: Any) -> Any:
 
 
 def _list_dtype(value: Any) -> Any:
+    if isinstance(value, _PYTHON_SCALARS):
+        return np.asarray(value).dtype
     if not isinstance(value, list | tuple):
         raise TypeError(errors.message("cannot compute with a {kind} in a traced function", kind=type(value).__name__))
     if not has_proxy(value):
@@ -426,8 +448,12 @@ def apply_op(op: Op, inputs: Sequence[Any], params: Mapping[str, Any]) -> Any:
     if node.has_items:
         return tuple(Proxy(item, owner) for item in item_nodes(node))
     result = Proxy(node, owner)
-    if op.family == "elementwise" and len(node.type.shape) > 1 and any(map(_may_be_turned, inputs)):
+    keeps_order = op.family == "elementwise" or op.name == "concatenate"
+    if keeps_order and len(node.type.shape) > 1 and any(map(_may_be_turned, inputs)):
         result._strides = layout.kept_strides(inputs, node.type.known_shape)
+    elif op.family == "reduction" and len(node.type.shape) > 1 and _may_be_turned(inputs[0]):
+        if "keepdims" in params:
+            result._strides = layout.reduced_strides(inputs[0], **params, shape=node.type.known_shape)
     if op.name == "astype" and isinstance(inputs[0], Proxy) and (inputs[0]._is_array or inputs[0]._base is not None):
         result._is_array = True
     if isinstance(inputs[0], Proxy) and (op.family == "view" or op.name in ("real", "imag", "bitcast")):
@@ -448,7 +474,7 @@ def _operand(value: Any, dtype: np.dtype[Any]) -> Node:
         raise OverflowError(f"Python integer {value} out of bounds for {dtype}") from None
 
 
-def _remember_base(result: Proxy, base: Proxy, op: Op, params: Mapping[str, Any]) -> None:
+def _remember_base(result: Proxy, base: Proxy, op: Op | layout.Pick, params: Mapping[str, Any]) -> None:
     result._base, result._base_node, result._path = base, base.__tracer_node__, (op, params)
 
 

@@ -172,6 +172,10 @@ class Questions:
         self.asked[node] = Question(node, answer, kind, line, text)
         return answer
 
+    def close(self) -> None:
+        """Let go of all arrays; what was asked stays known."""
+        self._evaluator = Evaluator({}, lambda _: None)
+
     def knows(self, node: Node) -> bool:
         """Whether a node has the same number at every call, because it depends on constants only."""
         return self._evaluator.is_fixed(node)

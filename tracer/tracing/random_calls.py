@@ -5,6 +5,7 @@ While a trace is on, its generators are replaced by stand-ins, which on other th
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -91,7 +92,8 @@ def following(function: Any, traced: str, found: Sequence[Any]) -> Iterator[None
 
     Raises TraceError if one of the generators `found` was drawn from in another way, and puts its state back.
     """
-    watched = [(generator, state_of(generator)) for generator in found]
+    plain = [(item, item.getstate()) for item in found if type(item) is random.Random]
+    watched = [(item, state_of(item)) for item in found if not isinstance(item, random.Random)]
     _begin()
     try:
         yield
@@ -100,7 +102,12 @@ def following(function: Any, traced: str, found: Sequence[Any]) -> Iterator[None
         drawn = [(generator, state) for generator, state in untouched if not np.array_equal(state_of(generator), state)]
         for generator, state in drawn:
             load_state(generator, state)
+        changed = [(source, before) for source, before in plain if source.getstate() != before]
+        for source, before in changed:
+            source.setstate(before)
         _end()
+    if changed:
+        raise errors.TraceError(errors.message(texts.PLAIN_RANDOM, errors.defined_at(function), function=traced))
     if drawn:
         kind = type(drawn[0][0]).__name__
         raise errors.TraceError(

@@ -123,12 +123,32 @@ def _is_same(mask: Any, other: Any) -> bool:
     return isinstance(mask, Proxy) and mask.__tracer_node__ is other.__tracer_node__
 
 
-def _select(array: Proxy, mask: Proxy) -> Any:
-    """What a mask of the array's own shape selects; None where it is better to take the elements at once."""
-    node = mask.__tracer_node__
-    if trace.is_specialising() or trace.current() is None or not node.shape or node.shape != array.shape:
+def _select(array: Proxy, key: Any) -> Any:
+    """What a mask, or places that a mask selects, give of an array; None where the elements are to be taken at once."""
+    if trace.is_specialising() or trace.current() is None:
         return None
-    return Selected(Proxy(array.__tracer_node__, trace.current()), Proxy(node, trace.current()))
+    if isinstance(key, Proxy) and key.dtype.kind == "b":
+        node = key.__tracer_node__
+        if not node.shape or node.shape != array.shape:
+            return None
+        return Selected(Proxy(array.__tracer_node__, trace.current()), Proxy(node, trace.current()))
+    return _at_selected(array, key if isinstance(key, tuple) else (key,))
+
+
+def _at_selected(array: Proxy, keys: tuple[Any, ...]) -> Any:
+    """One element for each place that the same mask selects; a place that it leaves out reads element 0."""
+    selected = [item for item in keys if isinstance(item, Selected)]
+    if not selected or len(keys) != array.ndim or 0 in array.shape:
+        return None
+    mask, places = selected[0].mask, []
+    for item in keys:
+        if isinstance(item, Selected) and item.dtype.kind in "iu" and item._spread_over(mask) is not None:
+            places.append(np.where(mask, item.whole, item.dtype.type(0)))
+        elif type(item) is int:
+            places.append(item)
+        else:
+            return None
+    return Selected(array[tuple(places)], mask, selected[0]._place)
 
 
 def _forward(name: str, ufunc: np.ufunc, is_reflected: bool) -> Callable[[Any, Any], Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import threading
 import weakref
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -15,14 +14,21 @@ import numpy as np
 from tracer import errors
 from tracer.graph.node import Node, constant, input_node
 from tracer.tracing.questions import Place, Questions
+from tracer.tracing.reads import SMALL, Reads, checksum, place_of
 from tracer.types import DTYPES, is_supported, type_of
 
 KNOWN = ", ".join(str(dtype) for dtype in DTYPES)
 
 
+_RULES = ("__array_ufunc__", "__array_function__")
+
+
 def check_array(value: Any, name: str) -> None:
-    """Raise TypeError for masked arrays and matrices, whose operators mean something else."""
-    if isinstance(value, np.ma.MaskedArray | np.matrix):
+    """Raise TypeError for masked arrays, matrices and others whose operators mean something else."""
+    if type(value) is np.ndarray or not isinstance(value, np.ndarray):
+        return
+    own = any(getattr(type(value), name) is not getattr(np.ndarray, name) for name in _RULES)
+    if own or isinstance(value, np.ma.MaskedArray | np.matrix):
         raise TypeError(errors.message(errors.UNSUPPORTED_ARRAY, type=type(value).__name__, name=name))
 
 
@@ -35,31 +41,20 @@ def check_dtype(array: Any, name: str) -> None:
 EXAMPLES: weakref.WeakSet[Node] = weakref.WeakSet()
 """Inputs that stand for one example within a mapped function; outside of it nothing may depend on them."""
 
-_SNAPSHOT_LIMIT = 1 << 20
-"""Captured arrays up to this many bytes are copied when met, so that later in-place changes can be followed."""
-
 
 class _Version:
     """One state of a captured array: its node, and what the array held when that state was met."""
 
     def __init__(self, array: np.ndarray[Any, Any], node: Node | None = None) -> None:
         self.node = input_node(type_of(array)) if node is None else node
-        self.snapshot = array.copy() if array.nbytes <= _SNAPSHOT_LIMIT else None
-        self.checksum = None if self.snapshot is not None else _checksum(array)
+        # A copy of a large array would cost too much; its earlier states are gone when it changes.
+        self.snapshot = array.copy() if array.nbytes <= SMALL else None
+        self.checksum = None if self.snapshot is not None else checksum(array)
 
     def holds(self, array: np.ndarray[Any, Any]) -> bool:
         if self.snapshot is not None:
             return array.shape == self.snapshot.shape and array.tobytes() == self.snapshot.tobytes()
-        return _checksum(array) == self.checksum
-
-
-def _checksum(array: np.ndarray[Any, Any]) -> int:
-    return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-
-
-def _place(array: np.ndarray[Any, Any]) -> tuple[Any, ...]:
-    """What two arrays have in common that are the same part of the memory."""
-    return array.__array_interface__["data"][0], array.dtype, array.shape, array.strides
+        return checksum(array) == self.checksum
 
 
 class Trace:
@@ -80,13 +75,7 @@ class Trace:
     session : Session or None
         What rewritten code reports to, where functions are rewritten; see `tracing.source`.
     read_as_numbers : set of int
-        The ids of real arrays of before the trace that NumPy computed with; only rewritten code tells.
-    questions : Questions or None
-        Numbers of traced values for the call at hand, on which the trace depends; None where there is no such call.
-    is_guarded : bool
-        Whether tests and numbers may be asked, not sizes alone.
-    in_place_scalars : set of int
-        The ids of traced NumPy scalars that an in-place operator was used on, which would have changed an array.
+        The ids of real arrays of before the trace that NumPy computed with.
     """
 
     def __init__(self, name: str, known: Mapping[int, tuple[np.ndarray[Any, Any], Node]] | None = None) -> None:
@@ -102,15 +91,20 @@ class Trace:
         self.ended = False
         self.escape: errors.ConcretizationError | None = None
         self.session: Any = None
-        self.read_as_numbers: set[int] = set()
+        self.reads = Reads()
+        self.is_trial = False
         self._captured: dict[int, tuple[np.ndarray[Any, Any], list[_Version]]] = {}
+        self._plain: dict[int, tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]] = {}
 
     def capture(self, array: np.ndarray[Any, Any]) -> Node:
         """Return the input node that stands for a real array that the traced function uses."""
-        seen = self._seen_through.get(_place(array)) if self._seen_through else None
+        seen = self._seen_through.get(place_of(array)) if self._seen_through else None
         if seen is not None:
             node: Node = seen[1].__tracer_node__
             return node
+        self.reads.meet(array)
+        if type(array) is not np.ndarray:  # numpy.memmap, say
+            array = self._plain.setdefault(id(array), (array, array.view(np.ndarray)))[1]
         found = self._captured.get(id(array))
         if found is None:
             found = self._captured[id(array)] = (array, [self._first_version(array)])
@@ -129,11 +123,11 @@ class Trace:
 
     def see_through(self, array: np.ndarray[Any, Any], view: Any) -> None:
         """Let a traced view of an argument's memory stand for a real array that shares it."""
-        self._seen_through[_place(array)] = array, view
+        self._seen_through[place_of(array)] = array, view
 
     def argument_view(self, array: np.ndarray[Any, Any]) -> Any:
         """The traced view of an argument's memory that stands for a real array; None if none does."""
-        seen = self._seen_through.get(_place(array))
+        seen = self._seen_through.get(place_of(array))
         return None if seen is None else seen[1]
 
     def captured_value(self, node: Node) -> np.ndarray[Any, Any] | None:
@@ -142,17 +136,11 @@ class Trace:
 
     def has_captured(self, value: Any) -> bool:
         """Whether a real array was read during the trace."""
-        return id(value) in self._captured or any(array is value for array, _ in self._seen_through.values())
-
-    def captured_memory(self) -> set[int]:
-        """The ids of the arrays that were read during the trace, and of those that they are views of."""
-        found = set()
-        for array, _ in (*self._captured.values(), *self._seen_through.values()):
-            base: Any = array
-            while base is not None:
-                found.add(id(base))
-                base = getattr(base, "base", None)
-        return found
+        return (
+            id(value) in self._plain
+            or id(value) in self._captured
+            or any(array is value for array, _ in self._seen_through.values())
+        )
 
     def captures(self) -> tuple[list[tuple[np.ndarray[Any, Any], Node]], dict[Node, Node]]:
         """Captured arrays with their input nodes, and constants for those that the function itself changed.
@@ -269,9 +257,7 @@ def answer(node: Node, kind: str) -> np.ndarray[Any, Any] | None:
 def has_answer(node: Node) -> bool:
     """Whether the number of a node can be had: it is the same at every call, or the trace may depend on it."""
     active = _active.trace
-    return (
-        active is not None and active.questions is not None and (active.is_guarded or active.questions.knows(node))
-    )
+    return active is not None and active.questions is not None and (active.is_guarded or active.questions.knows(node))
 
 
 def constant_value(node: Node) -> np.ndarray[Any, Any] | None:

@@ -96,9 +96,12 @@ def _batched(
     if node.op.higher_order:
 
         def transform(outputs: Sequence[Node], more: Mapping[Node, Node], size: int) -> list[Found]:
-            # What somebody's own rule computes may mention values of the function that is batched.
+            # What somebody's own rule computes may mention values of the function that is batched; but all bodies have
+            # the same parameters, so that those of this one may stand for other values around it.
             inside = toposort(outputs) if is_inside else ()
-            return batch_values(outputs, {**batched, **more}, size, set(inside))
+            own = {item for body in bodies_of(node) for item in body.inputs}
+            around = {item: whole for item, whole in batched.items() if item not in own}
+            return batch_values(outputs, {**around, **more}, size, set(inside))
 
         options["transform"] = transform
     flags = tuple(has_axis for _, has_axis in inputs)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
-
-import numpy as np
 
 from tracer import errors
 from tracer.tracing import trace
 from tracer.tracing.capture import Guard, Surroundings
+from tracer.tracing.reads import SMALL, Array, owner_of
 from tracer.tracing.source import rewriting
-from tracer.tracing.source.hooks import Session
+from tracer.tracing.source.session import Session
 
 _TYPE_QUESTIONS = frozenset(("isinstance", "isscalar", "type"))
 """Names of functions that answer for a proxy what they would not for an array, without an error."""
@@ -28,8 +27,11 @@ def trace_with(
     function: Any,
     surroundings: Surroundings,
     new_trace: Callable[[], trace.Trace],
+    changing: Sequence[Array] = (),
 ) -> Made:
     """Trace a function as it is; where that meets what only rewritten code shows, undo it and trace that.
+
+    Only rewritten code shows what it reads of the arrays around it, so where there are any that is traced at once.
 
     Parameters
     ----------
@@ -41,23 +43,33 @@ def trace_with(
         What it can reach.
     new_trace : callable
         Gives an empty trace.
+    changing : sequence of numpy.ndarray
+        Arrays around the function that are known to change: numbers computed from them are traced too, if they can be.
     """
-    before = _Before(surroundings.guards)
-    if rewriting.is_needed(function) or not _TYPE_QUESTIONS.isdisjoint(surroundings.names):
-        made = _trace_followed(attempt, function, before, new_trace)
+    before = _Before(surroundings)
+    is_needed = rewriting.is_needed(function) or not _TYPE_QUESTIONS.isdisjoint(surroundings.names)
+    made: Made | None = None
+    is_tried = is_needed or bool(surroundings.arrays)
+    if is_tried:
+        try:
+            made = _trace_with_large(attempt, function, before, new_trace, changing)
+        except Exception:
+            before.restore()
+            if is_needed:
+                raise
         if made is not None:
             return made
     active = new_trace()
     failed: Exception | None = None
-    made = None
     try:
         made = attempt(active)
-        if active.escape is None and not _asked_numbers(active):
+        is_enough = active.escape is None and not _asked_numbers(active) and before.changed() is None
+        if is_enough and (is_tried or not active.captures()[0]):  # arrays that were not known to be in reach
             return made
     except (TypeError, ValueError, AttributeError) as error:
-        failed = error
         if active.escape is None and not isinstance(error, errors.TraceError | AttributeError):
             raise
+        failed = error
     if _is_followed(new_trace(), function):
         before.restore()
         try:
@@ -70,30 +82,81 @@ def trace_with(
             rewriting.note_needed(function)
             return found
     if failed is not None:
-        raise failed
+        try:
+            raise failed
+        finally:
+            failed = None  # an exception in a variable would keep the arguments alive
+    changed = before.changed()
+    if changed is not None:  # it would change at this call and at no later one
+        before.restore()
+        raise _written_error(changed)
     assert made is not None
     return made
 
 
-def _trace_followed(
-    attempt: Callable[[trace.Trace], Made], function: Any, before: _Before, new_trace: Callable[[], trace.Trace]
+def _trace_with_large(
+    attempt: Callable[[trace.Trace], Made],
+    function: Any,
+    before: _Before,
+    new_trace: Callable[[], trace.Trace],
+    changing: Sequence[Array],
 ) -> Made | None:
-    """Trace the rewritten form of a function; None if there is none."""
-    written: list[np.ndarray[Any, Any]] = []
+    """Trace rewritten code, with numbers traced that come from arrays that change, or are too large to compare."""
+    active: list[trace.Trace] = []
+
+    def remembered() -> trace.Trace:
+        active[:] = [new_trace()]
+        return active[0]
+
+    def trace_from(first: Sequence[Array]) -> Made | None:
+        return _trace_followed(attempt, function, before, remembered, first)
+
+    first = list(changing)
+    if first:
+        try:
+            return trace_from(first)
+        except Exception:  # some are needed as numbers
+            before.restore()
+    made = trace_from([])
+    large = [owner_of(part) for part in active[0].reads.parts() if part.nbytes > SMALL] if made is not None else []
+    if not large:
+        return made
+    before.restore()
+    try:
+        return trace_from(large)
+    except Exception:
+        before.restore()
+        return trace_from([])
+
+
+def _trace_followed(
+    attempt: Callable[[trace.Trace], Made],
+    function: Any,
+    before: _Before,
+    new_trace: Callable[[], trace.Trace],
+    first: Sequence[Array] = (),
+) -> Made | None:
+    """Trace the rewritten form of a function, with some arrays traced from the start; None if there is none."""
+    lifted = {id(array): array for array in first}
     for _ in range(_MOST_ROUNDS):
         active = new_trace()
         if not _is_followed(active, function):
             return None
-        active.session.lifting.first = written
+        active.is_trial = bool(first)
+        active.session.lifting.first = list(lifted.values())
         made = attempt(active)
-        found = active.session.lifting.outside
-        if len(found) == len(written):
+        found = {id(array): array for array in active.session.lifting.outside}
+        if found.keys() <= lifted.keys():
             return made
         # What was read of these arrays before they were written were numbers: begin again with them traced.
-        written = found
+        lifted |= found
         before.restore()
-    array = written[-1]
-    raise errors.TraceError(errors.message(errors.IN_PLACE_ON_REAL_ARRAY, value=f" ({array.dtype}{list(array.shape)})"))
+    raise _written_error(list(found.values())[-1])
+
+
+def _written_error(array: Array) -> errors.TraceError:
+    text = errors.message(errors.IN_PLACE_ON_REAL_ARRAY, value=f" ({array.dtype}{list(array.shape)})")
+    return errors.TraceError(text)
 
 
 def _asked_numbers(active: trace.Trace) -> bool:
@@ -105,27 +168,33 @@ def _asked_numbers(active: trace.Trace) -> bool:
 def _is_followed(active: trace.Trace, function: Any) -> bool:
     """Have the trace rewrite functions; whether there is a rewritten form of this one, or of one that it wraps."""
     active.session = Session(active)
+    active.reads.is_complete = True
     return active.session.follow(function) is not function
 
 
 class _Before:
     """What a function can reach of its surroundings, as it was before a trace."""
 
-    def __init__(self, guards: Iterable[Guard]) -> None:
-        self._guards = [guard for guard in guards if not guard.kind.startswith("items") or _is_collection(guard)]
-        self._arrays: list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]] = []
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._guards = [
+            guard for guard in surroundings.guards if not guard.kind.startswith("items") or _is_collection(guard)
+        ]
+        self._arrays: list[tuple[Array, Array]] = []
         seen, size = set(), 0
-        for guard in self._guards:
-            for value in guard.expected if isinstance(guard.expected, tuple) else (guard.expected,):
-                if type(value) is np.ndarray and id(value) not in seen and size + value.nbytes <= _COPIED:
-                    seen.add(id(value))
-                    size += value.nbytes
-                    self._arrays.append((value, value.copy()))
+        for array in surroundings.arrays:
+            if id(array) not in seen and size + array.nbytes <= _COPIED:
+                seen.add(id(array))
+                size += array.nbytes
+                self._arrays.append((array, array.copy()))
+
+    def changed(self) -> Array | None:
+        """An array that holds something else now; None if there is none."""
+        return next((array for array, copy in self._arrays if _differs(array, copy)), None)
 
     def restore(self) -> None:
         """Put back what has changed since."""
         for array, copy in self._arrays:
-            if array.shape == copy.shape and array.flags.writeable and array.tobytes() != copy.tobytes():
+            if _differs(array, copy):
                 array[...] = copy
         for guard in self._guards:
             if guard.kind.startswith("items"):
@@ -135,6 +204,10 @@ class _Before:
                 guard.holder.pop(guard.name, None)
             elif not guard.kind.startswith("items") and not guard.holds():
                 guard.restore()
+
+
+def _differs(array: Array, copy: Array) -> bool:
+    return array.flags.writeable and array.shape == copy.shape and array.tobytes() != copy.tobytes()
 
 
 def _is_collection(guard: Guard) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Any
 
 import numpy as np
@@ -19,21 +19,10 @@ from tracer.graph.node import Node, constant
 from tracer.graph.op import OPS
 from tracer.tracing import trace
 from tracer.tracing.proxy import Proxy, unwrap, wrap
+from tracer.tracing.reads import owner_of
 from tracer.types import contiguous_strides, element_strides
 
 Array = np.ndarray[Any, Any]
-
-
-def owner_of(array: Array) -> Array:
-    """The array whose memory another one looks into, itself if it is its own."""
-    while array.base is not None:
-        base = array.base
-        if not isinstance(base, np.ndarray):  # as_strided puts an object of its own between
-            base = getattr(base, "base", None)
-        if not isinstance(base, np.ndarray):
-            break
-        array = base
-    return array
 
 
 class Lifting:
@@ -47,7 +36,7 @@ class Lifting:
         self._views: dict[int, tuple[Array, Proxy]] = {}
         self._inputs: dict[int, Node] = {}
         self.first: list[Array] = []
-        """Arrays of before the trace that an earlier trace has found to be written: traced from the start."""
+        """Arrays of before the trace that are traced from the start: they are known to be written, or to change."""
         self.kept: list[tuple[Callable[[], Any], Callable[[Any], None], Array]] = []
         """How to read and write each place that may outlive the trace, and the array that was stored there."""
 
@@ -78,16 +67,28 @@ class Lifting:
         key = id(array)
         self._fresh[key] = weakref.ref(array, lambda _: self._fresh.pop(key, None))
 
-    def note_read(self, *values: Any) -> None:
-        """Remember which arrays of before the trace gave numbers that are in the graph for good."""
-        for value in values:
-            if isinstance(value, np.ndarray):
-                if not self.is_fresh(value) and id(owner_of(value)) not in self.lifted:
-                    while isinstance(value, np.ndarray):
-                        self.active.read_as_numbers.add(id(value))
-                        value = value.base
-            elif type(value) in (list, tuple):
-                self.note_read(*value)
+    def note_read(self, values: Any, met: Set[int] = frozenset()) -> None:
+        """Remember which arrays of before the trace gave numbers that are in the graph for good.
+
+        Those that were `met`, by their ids, became inputs of the graph instead.
+        """
+        if isinstance(values, np.ndarray):
+            lifted = self.lifted.get(id(owner_of(values)))
+            if lifted is not None and self.active.is_trial:
+                lifted[1].item()  # raises ConcretizationError
+            elif lifted is None and not (id(values) in met or self.is_fresh(values)):
+                self.active.reads.add(values)
+        elif type(values) in (list, tuple, set):
+            for item in values:
+                self.note_read(item, met)
+        elif type(values) is dict:
+            self.note_read(list(values.values()), met)
+        elif type(values) is slice:
+            self.note_read((values.start, values.stop, values.step), met)
+        elif isinstance(values, np.flatiter):
+            self.note_read(values.base, met)
+        elif type(values).__module__.startswith("scipy."):  # a sparse matrix, say, computes with what it holds
+            self.note_read(list(getattr(values, "__dict__", {}).values()), met)
 
     def is_fresh(self, array: Array) -> bool:
         """Whether the function made the memory of an array itself."""
@@ -115,16 +116,16 @@ class Lifting:
         self._views[id(array)] = (array, view)
         return view
 
-    def lift(self, array: Array) -> Any:
+    def lift(self, array: Array, to_write: bool = True) -> Any:
         """Make a real array traced, and with it all that shares its memory. Returns what stands for it.
 
         Raises TraceError if the array looks into memory in a way that no traced view does.
         """
         owner = owner_of(array)
+        if to_write and not array.flags.writeable:
+            raise ValueError("assignment destination is read-only")
         if id(owner) not in self.lifted:
             trace.check_array(owner, "an array that a traced value is written into")
-            if not array.flags.writeable:
-                raise ValueError("assignment destination is read-only")
             self.lifted[id(owner)] = (owner, self._stand_in(owner))
         if array is not owner and array.size and _view(self.lifted[id(owner)][1], owner, array) is None:
             text = errors.message(errors.IN_PLACE_ON_REAL_ARRAY, value=f" ({array.dtype}{list(array.shape)})")
@@ -176,7 +177,7 @@ class Lifting:
     def begin(self) -> None:
         """Lift the arrays of `first`, so that what is read of them before a write is traced too."""
         for array in self.first:
-            self.lift(array)
+            self.lift(array, to_write=False)
 
     @property
     def outside(self) -> list[Array]:
@@ -231,8 +232,10 @@ def _contents(array: Array) -> Node:
 def _view(base: Proxy, owner: Array, array: Array) -> Any:
     """The view of a traced value that corresponds to a view of the real array in its place; None if there is none."""
     if array.dtype != owner.dtype:
-        part = _part_view(base, owner, array)
-        return part
+        return _part_view(base, owner, array)
+    if owner.flags.fnc:
+        turned: Any = np.transpose(base)
+        return _view(turned, owner.T, array)
     for shape in _layouts(owner, array):
         steps = _steps(shape, owner, array)
         if steps is not None:
@@ -244,16 +247,10 @@ def _view(base: Proxy, owner: Array, array: Array) -> Any:
 def _part_view(base: Proxy, owner: Array, array: Array) -> Any:
     """The view of the real or imaginary parts of a complex array."""
     if owner.dtype.kind == "c" and array.dtype == owner.real.dtype:
-        for name in ("real", "imag"):
-            parts = getattr(owner, name)
-            if _is_same_memory(parts, array):
-                return getattr(base, name)
+        distance = array.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
+        name = "imag" if distance % owner.itemsize else "real"
+        return _view(getattr(base, name), getattr(owner, name), array)
     return None
-
-
-def _is_same_memory(one: Array, other: Array) -> bool:
-    address = [item.__array_interface__["data"][0] for item in (one, other)]
-    return address[0] == address[1] and one.shape == other.shape and one.strides == other.strides
 
 
 def _trimmed(base: Any, shape: tuple[int, ...]) -> Any:

@@ -75,10 +75,23 @@ def find(code: CodeType) -> Place | None:
     except (SyntaxError, ValueError, RecursionError):
         return None
     for place in candidates:
-        made = build(place, place.node, code, ())
-        if made is not None and _is_same(made, code):
-            return place
+        for alone in (place, place._replace(imports=[])):  # notebooks compile a cell's statements one by one
+            made = build(alone, place.node, code, ())
+            if made is not None and _is_same(made, code):
+                return place
     return None
+
+
+def computes_names(code: CodeType) -> bool:
+    """Whether code, as far as can be known, calls `getattr` with a name that is not written there."""
+    place = find(code)
+    if place is None:
+        return "getattr" in code.co_names
+    calls = [node for node in ast.walk(place.node) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
+    return any(
+        node.func.id == "getattr" and not (len(node.args) > 1 and isinstance(node.args[1], ast.Constant))  # type: ignore[attr-defined]
+        for node in calls
+    )
 
 
 def build(place: Place, node: FunctionNode, code: CodeType, extra: Sequence[str]) -> CodeType | None:

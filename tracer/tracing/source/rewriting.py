@@ -49,6 +49,15 @@ def hook_name(name: str) -> str:
     return f"__tracer_{name}__"
 
 
+def _pattern(target: ast.expr) -> ast.expr:
+    """How the target of an assignment takes a value apart: a tuple for each tuple in it, None for what it keeps."""
+    if not isinstance(target, ast.Tuple | ast.List):
+        return ast.Constant(None)
+    # What a starred target takes is a list of items as they are; what comes after it is not followed.
+    starred = next((place for place, item in enumerate(target.elts) if isinstance(item, ast.Starred)), None)
+    return ast.Tuple([_pattern(item) for item in target.elts[:starred]], ast.Load())
+
+
 class _Rewriter(ast.NodeTransformer):
     """Puts calls of hooks into a function."""
 
@@ -99,6 +108,8 @@ class _Rewriter(ast.NodeTransformer):
     def visit_UnaryOp(self, node: ast.UnaryOp) -> Any:
         is_number = isinstance(node.operand, ast.Constant)
         self.generic_visit(node)
+        if isinstance(node.op, ast.Not):
+            node.operand = self._truth(node.operand)
         if is_number or isinstance(node.op, ast.Not):
             return node
         return self.hook(node, "unary", ast.Constant(_UNARY[type(node.op)]), node.operand)
@@ -106,7 +117,13 @@ class _Rewriter(ast.NodeTransformer):
     def visit_Compare(self, node: ast.Compare) -> Any:
         self.generic_visit(node)
         name = _COMPARISONS.get(type(node.ops[0]))
+        if len(node.ops) == 1 and isinstance(node.ops[0], ast.In | ast.NotIn):
+            is_in = ast.Constant(isinstance(node.ops[0], ast.In))
+            return self.hook(node, "contains", node.left, node.comparators[0], is_in)
         if len(node.ops) > 1 or name is None:
+            if not all(isinstance(item, ast.Is | ast.IsNot) for item in node.ops):
+                node.left = self.hook(node.left, "number", node.left)
+                node.comparators[:] = [self.hook(item, "number", item) for item in node.comparators]
             return node
         return self.hook(node, "binary", ast.Constant(name), node.left, node.comparators[0])
 
@@ -122,6 +139,58 @@ class _Rewriter(ast.NodeTransformer):
             self.generic_visit(node)
         function = self._at(ast.Name(hook_name("call"), ast.Load()), node)
         return ast.copy_location(ast.Call(function, [node.func, *node.args], node.keywords), node)
+
+    def visit_Starred(self, node: ast.Starred) -> Any:
+        self.generic_visit(node)
+        if isinstance(node.ctx, ast.Load):
+            node.value = self.hook(node.value, "iterated", node.value)
+        return node
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> Any:
+        self.generic_visit(node)
+        node.values[:-1] = [self.hook(item, "number", item) for item in node.values[:-1]]
+        return node
+
+    def visit_FormattedValue(self, node: ast.FormattedValue) -> Any:
+        self.generic_visit(node)
+        node.value = self.hook(node.value, "text", node.value)
+        return node
+
+    def _truth(self, test: ast.expr) -> Any:
+        """A value that Python asks whether it is true."""
+        is_known = isinstance(test, ast.Constant | ast.BoolOp) or (isinstance(test, ast.Compare) and len(test.ops) > 1)
+        return test if is_known else self.hook(test, "truth", test)
+
+    def _visit_test(self, node: Any) -> Any:
+        self.generic_visit(node)
+        node.test = self._truth(node.test)
+        return node
+
+    visit_If = visit_While = visit_IfExp = visit_Assert = _visit_test
+
+    # --- going through items -------------------------------------------------------------------------------------
+
+    def _visit_loop(self, node: Any) -> Any:
+        self.generic_visit(node)
+        node.iter = self.hook(node.iter, "iterated", node.iter)
+        if isinstance(node.target, ast.Tuple | ast.List):
+            node.iter = self.hook(node.iter, "each_taken_apart", node.iter, _pattern(node.target))
+        if isinstance(node, ast.comprehension):
+            node.ifs = list(map(self._truth, node.ifs))
+        return node
+
+    visit_For = visit_comprehension = _visit_loop
+
+    def visit_YieldFrom(self, node: ast.YieldFrom) -> Any:
+        self.generic_visit(node)
+        node.value = self.hook(node.value, "iterated", node.value)
+        return node
+
+    def visit_With(self, node: ast.With) -> Any:
+        self.generic_visit(node)
+        for item in node.items:
+            item.context_expr = self.hook(item.context_expr, "context", item.context_expr)
+        return node
 
     # --- writing -------------------------------------------------------------------------------------------------
 
@@ -163,6 +232,9 @@ class _Rewriter(ast.NodeTransformer):
             return ast.copy_location(self._store(node.targets[0], node.value), node)
         later: list[ast.stmt] = []
         store, load = self._temporary(node)
+        for target in node.targets:
+            if isinstance(target, ast.Tuple | ast.List):
+                node.value = self.hook(node.value, "taken_apart", node.value, _pattern(target))
         statements: list[ast.stmt] = [ast.copy_location(ast.Assign([store], node.value), node)]
         for target in node.targets:
             later = []
@@ -195,6 +267,11 @@ class _Rewriter(ast.NodeTransformer):
         return ast.copy_location(ast.Expr(call), node)
 
     # --- what stays as it is -------------------------------------------------------------------------------------
+
+    def visit_Match(self, node: ast.Match) -> Any:
+        self.generic_visit(node)
+        node.subject = self.hook(node.subject, "number", node.subject)
+        return node
 
     def visit_match_case(self, node: ast.match_case) -> Any:
         if node.guard is not None:
@@ -234,9 +311,12 @@ def _rewritten_code(code: types.CodeType) -> types.CodeType | None:
     return known
 
 
+def is_rewritten(code: types.CodeType) -> bool:
+    """Whether code calls hooks: that of a function within a rewritten one, say."""
+    return any(name.startswith("__tracer_") for name in code.co_freevars)
+
+
 def _rewrite(code: types.CodeType) -> types.CodeType | None:
-    if any(name.startswith("__tracer_") for name in (*code.co_freevars, *code.co_names)):
-        return None  # made here
     place = locate.find(code)
     if place is None:
         return None

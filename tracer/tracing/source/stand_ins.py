@@ -48,6 +48,8 @@ def find(function: Any, call: Call) -> StandIn | None:
             return StandIn(_TABLE[function])
     except TypeError:  # cannot be hashed
         return None
+    if function is type:
+        return StandIn(_type, always=True)
     if function is np.random.RandomState:
         return StandIn(generators.random_state, always=True)
     if isinstance(function, np.vectorize):
@@ -95,10 +97,14 @@ def _np_array(
     like: Any = None,
 ) -> Any:
     value = nests.as_one(object)
+    if value is not object:
+        value._strides = None  # a nest comes in C order
     if dtype is not None and value.dtype != np.dtype(dtype):
         value = value.astype(dtype)
     elif value is object and copy:
         value = np.copy(value)
+    if (order == "C" and not value.flags.c_contiguous) or (order == "F" and not value.flags.f_contiguous):
+        value = np.copy(value, order=order)
     return np.reshape(value, (1,) * (ndmin - value.ndim) + value.shape) if value.ndim < ndmin else value
 
 
@@ -106,17 +112,25 @@ def _np_array(
 def _asarray(
     a: Any, dtype: Any = None, order: Any = None, *, device: Any = None, copy: Any = None, like: Any = None
 ) -> Any:
-    return _np_array(a, dtype, copy=copy)
+    return _np_array(a, dtype, copy=copy, order=order)
 
 
 @_for(np.ascontiguousarray)
 def _ascontiguousarray(a: Any, dtype: Any = None, *, like: Any = None) -> Any:
-    return _np_array(a, dtype, copy=False, ndmin=1)
+    return _np_array(a, dtype, copy=False, order="C", ndmin=1)
 
 
-@_for(np.asfortranarray, np.require)
-def _asfortranarray(a: Any, dtype: Any = None, requirements: Any = None, *, like: Any = None) -> Any:
-    return _np_array(a, dtype, copy=False)
+@_for(np.asfortranarray)
+def _asfortranarray(a: Any, dtype: Any = None, *, like: Any = None) -> Any:
+    return _np_array(a, dtype, copy=False, order="F")
+
+
+@_for(np.require)
+def _require(a: Any, dtype: Any = None, requirements: Any = (), *, like: Any = None) -> Any:
+    wanted = {item[0].upper() for item in requirements or ()}
+    order = next((name for name in ("F", "C") if name in wanted), "K")
+    value = _np_array(a, dtype, copy=False, order=order)
+    return np.copy(value) if "O" in wanted and not value.flags.owndata else value
 
 
 @_for(np.full)
@@ -176,7 +190,7 @@ def _scalar_of(kind: type[np.generic], value: Any = 0) -> Any:
 def kind_of(value: Any) -> type:
     """The type that NumPy would have in the place of a value: a scalar's, or ndarray."""
     if not isinstance(value, Proxy):
-        return type(value)
+        return float if hasattr(type(value), "__tracer_weak__") else type(value)
     is_scalar = value.shape == () and value._base is None and not value._is_array
     return value.dtype.type if is_scalar else np.ndarray
 
@@ -184,7 +198,7 @@ def kind_of(value: Any) -> type:
 def _number(value: Any, dtype: Any) -> Any:
     if value.size != 1:
         raise TypeError("only 0-dimensional arrays can be converted to Python scalars")
-    return np.reshape(value, ()).astype(dtype)
+    return np.reshape(value, ())[()].astype(dtype)
 
 
 @_for(float)
@@ -214,9 +228,8 @@ def _isinstance(value: Any, kinds: Any) -> bool:
     return isinstance(value, kinds) or (isinstance(value, Proxy) and issubclass(kind_of(value), kinds))
 
 
-@_for(type)
 def _type(*args: Any) -> Any:
-    return kind_of(args[0]) if len(args) == 1 and isinstance(args[0], Proxy) else NotImplemented
+    return kind_of(args[0]) if len(args) == 1 else NotImplemented
 
 
 @_for(round)
@@ -345,7 +358,7 @@ def _item(value: Any, *place: Any) -> Any:
     if not place:
         if value.size != 1:
             raise ValueError("can only convert an array of size 1 to a Python scalar")
-        return np.reshape(value, ())
+        return np.reshape(value, ())[()]
     if len(place) == 1 and not isinstance(place[0], tuple):
         return np.reshape(value, -1)[place[0]]
     return value[place[0] if len(place) == 1 else place]
