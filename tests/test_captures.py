@@ -317,3 +317,40 @@ def test_what_has_no_name_is_not_pickled():
 
 def leaves(nest):
     return nest if isinstance(nest, tuple) else (nest,)
+
+
+class Named:
+    """Equal by its name alone."""
+
+    def __init__(self, name, scale):
+        self.name, self.scale = name, scale
+
+    def __eq__(self, other):
+        return isinstance(other, Named) and other.name == self.name
+
+    def __hash__(self):
+        return hash(self.name)
+
+
+@dataclasses.dataclass(frozen=True)
+class Frozen:
+    rate: float
+    sizes: tuple
+    note: list = dataclasses.field(default_factory=list, compare=False, hash=False)
+
+
+def test_static_arguments_that_compare_equal_may_hold_something_else():
+    compiled = tracer.compile(lambda x, named: x * named.scale)
+    for scale in (1.0, 2.0, 1.0, 3.0):
+        np.testing.assert_array_equal(compiled(X, Named("a", scale)), X * scale)
+    kept = []
+    compiled = tracer.compile(lambda x, options: x * options.rate + len(options.sizes))
+    for rate in (1.0, 1.0, 2.0):
+        np.testing.assert_array_equal(compiled(X, Frozen(rate, (1, 2), kept)), X * rate + 2)
+
+
+def test_sets_and_slices_are_static():
+    compiled, chosen = tracer.compile(lambda x, key, weights: x[key] * sum(weights)), {1.0, 2.0}
+    for key in (slice(1), slice(0, 2), slice(1)):
+        np.testing.assert_array_equal(compiled(X, key, chosen), X[key] * sum(chosen))
+        chosen.add(len(chosen) + 5.0)

@@ -112,15 +112,29 @@ def static_key(value: Any, name: str, function: str) -> Any:
     """What tells static arguments apart. Raises TypeError for an object neither hashable nor with an identity."""
     if type(value) in (float, complex):
         return repr(value)  # tells -0.0 from 0.0, and nan is itself
-    try:
-        hash(value)
-    except TypeError:
+    if type(value) is slice:
+        return "slice", value.start, value.stop, value.step
+    if type(value) is set:
+        return frozenset(value)
+    if not _is_hashable(value):
         if hasattr(value, "__dict__"):
             return _Identity(value)
         raise TypeError(
             errors.message(errors.STATIC_UNHASHABLE, name=name, function=function, type=type(value).__name__)
-        ) from None
-    return value
+        )
+    if type(value).__eq__ is object.__eq__ or not hasattr(value, "__dict__"):
+        return value
+    # What compares equal by rules of its own may hold other attributes nevertheless.
+    held = {key: item if _is_hashable(item) else _Identity(item) for key, item in vars(value).items()}
+    return value, frozenset((key, type(item), item) for key, item in held.items())
+
+
+def _is_hashable(value: Any) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
 
 
 # --- names -------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from tracer.graph.graph import toposort
 from tracer.graph.node import Node, input_node
 from tracer.tracing import trace
 from tracer.tracing.capture import label_of
+from tracer.tracing.layout import turned_strides
 from tracer.tracing.proxy import Proxy, unwrap, wrap
 from tracer.transform.vmap import Found, batch_values
 from tracer.tree import flatten, leaf_paths, unflatten
@@ -212,7 +213,9 @@ def _argument(leaf: Any, axis: int, name: str) -> _Argument:
     trace.EXAMPLES.add(example)
     rows: Any = wrap(node)
     whole = unwrap(np.moveaxis(rows, axis, 0))
-    return _Argument(leaf, axis, whole, example, Proxy(example, trace.current()))
+    proxy = Proxy(example, trace.current())
+    proxy._strides = turned_strides(leaf, axis)
+    return _Argument(leaf, axis, whole, example, proxy)
 
 
 class _State(NamedTuple):

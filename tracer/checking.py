@@ -38,11 +38,13 @@ class Checked(Compiled):
         inputs = [_copied(array) for array in arrays]
         expected = reference.run(traced.graph, inputs)
         actual = plan.executable.run(inputs)[: len(expected)]  # then come answers to questions
-        _compare(expected, actual, "the reference and the kernels", self.name)
+        is_single = any(item.dtype.char in "fF" for item in traced.graph.nodes() if not item.has_items)
+        _compare(expected, actual, "the reference and the kernels", self.name, is_single)
         plain = self._plain(plan, leaves)
         result = super()._run(plan, leaves)
         if plain is not None:
-            _compare(flatten(plain)[0], flatten(result)[0], "the plain function and the kernels", self.name)
+            both = flatten(plain)[0], flatten(result)[0]
+            _compare(*both, "the plain function and the kernels", self.name, is_single)
         return result
 
     def _plain(self, plan: Plan, leaves: Leaves) -> Any:
@@ -81,17 +83,17 @@ def _copied_together(arrays: Sequence[np.ndarray[Any, Any]], originals: Sequence
         yield np.ndarray(array.shape, array.dtype, memory, offset, array.strides)
 
 
-def _compare(expected: Sequence[Any], actual: Sequence[Any], what: str, function: str) -> None:
+def _compare(expected: Sequence[Any], actual: Sequence[Any], what: str, function: str, is_single: bool) -> None:
     for number, (one, other) in enumerate(zip(expected, actual, strict=True)):
-        detail = difference(one, other)
+        detail = difference(one, other, is_single)
         if detail is not None:
             raise errors.MismatchError(
                 errors.message(errors.MISMATCH, what=what, function=function, output=number, detail=detail)
             )
 
 
-def difference(expected: Any, actual: Any) -> str | None:
-    """Say how two results differ beyond rounding, or None."""
+def difference(expected: Any, actual: Any, is_single: bool = False) -> str | None:
+    """Say how two results differ beyond rounding, which is that of single precision if `is_single`; or None."""
     if not isinstance(expected, np.ndarray | np.generic | int | float | complex):
         return None if expected is actual or expected == actual else f"{expected!r} and {actual!r}"
     one, other = np.asarray(expected), np.asarray(actual)
@@ -100,7 +102,7 @@ def difference(expected: Any, actual: Any) -> str | None:
     if one.dtype.kind not in _TOLERANCE:
         wrong = one != other
     else:
-        relative = _TOLERANCE[one.dtype.kind][one.dtype.itemsize // (1 if one.dtype.kind == "f" else 2) == 4]
+        relative = _TOLERANCE[one.dtype.kind][is_single or one.dtype.char in "fF"]
         scale = np.max(np.abs(one), where=np.isfinite(one), initial=1.0)
         wrong = ~np.isclose(one, other, rtol=relative, atol=relative * scale, equal_nan=True)
         wrong &= np.isfinite(one) | ~np.isfinite(other)

@@ -13,6 +13,7 @@ from tracer.ops.checkpointing import CHECKPOINT
 from tracer.ruled_calls import is_expression
 from tracer.tracing import trace
 from tracer.tracing.capture import label_of
+from tracer.tracing.layout import turned_strides
 from tracer.tracing.proxy import Proxy
 from tracer.tracing.recording import deferred
 from tracer.tracing.shared import Shared
@@ -74,7 +75,7 @@ class checkpoint:
         parameters = [input_node(leaf.type) for leaf in operands]
         copies = [Proxy(node, active) for node in parameters]
         for copy, leaf in zip(copies, operands, strict=True):
-            copy._strides = leaf._strides
+            copy._strides = turned_strides(leaf)
         inside = {id(leaf): copy for leaf, copy in zip(operands, copies, strict=True)}
         new_args, new_kwargs = unflatten(structure, [inside.get(id(leaf), leaf) for leaf in leaves])
         before = {} if active is None else dict(active.updates)

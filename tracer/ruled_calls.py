@@ -15,6 +15,7 @@ from tracer.graph.node import INPUT, Node, blame
 from tracer.ops.gradient_control import RULED, DerivativeRule
 from tracer.tracing import trace
 from tracer.tracing.bodies import nodes_around
+from tracer.tracing.layout import turned_strides
 from tracer.tracing.proxy import Proxy, describe, unwrap
 from tracer.tracing.replay import is_computing
 from tracer.tracing.symbolic import Symbolic
@@ -61,7 +62,8 @@ class Call:
         active = trace.current()
         self.values = [Proxy(unwrap(leaves[place]), active) for place in self.places]
         self.nodes = [value.__tracer_node__ for value in self.values]
-        for place in self.places:
+        for value, place in zip(self.values, self.places, strict=True):
+            value._strides = turned_strides(leaves[place])
             leaves[place] = None
         self.leaves = leaves
         self.outputs: list[Node] = []

@@ -1,12 +1,16 @@
 """What a function computes from arrays around it is what they hold at the call, whatever it reads of them and how."""
 
+import datetime
 import functools
 import gc
+import logging
 import math
 import operator
 import sys
+import time
 import types
 import weakref
+from time import perf_counter
 
 import numpy as np
 import pytest
@@ -516,3 +520,12 @@ def test_errors_of_the_function_stay_its_own():
             tracer.compile(function)(np.ones(3))
         assert info.value.args == ("mine", (3,)) and info.value.__context__ is None
         assert any(entry.name == "function" and "raise" in str(entry.statement) for entry in info.traceback)
+
+
+def test_the_clock_is_told(caplog):
+    compiled = tracer.compile(lambda x: x + 0 * time.time() + 0 * perf_counter() + 0 * datetime.datetime.now().year)
+    with caplog.at_level(logging.WARNING, "tracer"):
+        for size in (1, 2, 3):
+            compiled(np.ones(size))
+    for place in ("time.time", "perf_counter", "datetime.now"):
+        assert len([text for text in caplog.messages if f"asks {place}" in text and "HINT" in text]) == 1

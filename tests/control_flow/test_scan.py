@@ -1,6 +1,7 @@
 """`scan`, `map`, `fori_loop` and `associative_scan`, and which calls of the first two are Theano's."""
 
 import functools
+import itertools
 
 import numpy as np
 import pytest
@@ -277,3 +278,25 @@ def test_vmap_of_scan_and_its_gradient():
         np.testing.assert_allclose(found[0][i], one[0])
         np.testing.assert_allclose(found[1][i], one[1])
     check_grads(lambda w: tracer.vmap(cost, in_axes=(0, None))(w, xs[0]), (w,), order=2)
+
+
+def test_a_loop_over_a_method_is_traced_once_for_each_object():
+    traces = itertools.count()
+
+    class Decay:
+        def __init__(self, rate):
+            self.rate = rate
+
+        def step(self, carry, row):
+            next(traces)
+            return carry * self.rate + row, carry
+
+    slow, fast = Decay(0.5), Decay(0.25)
+    for rows in (np.arange(3.0), np.ones(3), np.arange(3.0)):
+        for decay in (slow, fast):
+            last, before = tracer.scan(decay.step, np.float64(2), rows)
+            np.testing.assert_allclose(before[1], 2 * decay.rate + rows[0])
+            np.testing.assert_allclose(last, ((2 * decay.rate + rows[0]) * decay.rate + rows[1]) * decay.rate + rows[2])
+    assert next(traces) == 2
+    slow.rate = 1.0
+    assert tracer.scan(slow.step, np.float64(2), np.ones(3))[0] == 5

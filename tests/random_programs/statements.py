@@ -113,8 +113,8 @@ def mask_of(b: Builder, name: str) -> str:
         return f"({name}.real > {b.number(-2, 2) / 4 + 0.0625})"
     if others and b.chance(0.5):
         other = b.choose(others)
-        if b.scope[other].dtype.kind == "b":
-            return other
+        if b.scope[other].dtype.kind == "b":  # NumPy loses its way where writes change the mask that they go by
+            return f"({other} == True)" if np.shares_memory(b.scope[other], value) else other
         if other != name:
             return f"({name} {b.choose(COMPARISONS[:2])} {other} + 0.0312)"
     return f"({name} {b.choose(COMPARISONS)} {b.number(-2, 2) / 4 + 0.0625})"

@@ -405,7 +405,7 @@ def test_until_in_a_traced_function():
         return theano.scan(lambda v: (2 * v, until(2 * v > limit)), None, np.float64(1), n_steps=100)[0]
 
     with pytest.raises(theano.errors.ConcretizationError, match=r"known only after it has run(.|\n)*HINT"):
-        rows(45.0)
+        rows(np.float64(45.0))
 
 
 def test_updates_in_a_traced_function_are_refused():

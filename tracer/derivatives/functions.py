@@ -20,6 +20,7 @@ from tracer.remembering import kept_with
 from tracer.rewrite.passes import stabilise
 from tracer.tracing import trace
 from tracer.tracing.capture import label_of
+from tracer.tracing.layout import turned_strides
 from tracer.tracing.proxy import Proxy, unwrap, wrap
 from tracer.tree import Structure, flatten, leaf_paths, unflatten
 from tracer.types import is_inexact
@@ -184,7 +185,7 @@ class Variables:
         trace.stand_for(mark, actual)
         proxy = Proxy(mark, trace.current())
         if isinstance(leaf, Proxy):
-            proxy._strides, proxy._is_array = leaf._strides, leaf._is_array
+            proxy._strides, proxy._is_array = turned_strides(leaf), leaf._is_array
         else:
             proxy._is_array = isinstance(leaf, np.ndarray)
         self._actual[node], self._marks[mark] = actual, node

@@ -260,6 +260,10 @@ UNSUPPORTED_ARRAY = (
     "a {type} computes by other rules than an array and cannot be traced; {name} is one.\n"
     "HINT: pass plain arrays, e.g. np.asarray(x), or x.filled(0.0) and x.mask for a masked array."
 )
+CLOCK_READ = (
+    "tracer: {function!r} asks {place}, which happens while it is traced only: later calls get the same answer.\n"
+    "HINT: ask outside and pass the answer as an argument, f(x, np.float64(time.time()))."
+)
 STATE_REPLACED = (
     "{function!r} read the array in {place} and then stored a traced value there, which ends with the trace.\n"
     "HINT: keep state in a shared variable, w = tracer.shared(...), and update it with w.set(...)."

@@ -83,13 +83,19 @@ def _winners(y: Any, x: Any, axes: tuple[int, ...]) -> Any:
     return ties / SUM(ties, axes=axes, keepdims=True)
 
 
+def _of_winners(tangent: Any, y: Any, x: Any, axes: tuple[int, ...]) -> Any:
+    """The winners' shares of a tangent, which may be infinite where others are."""
+    shares = _winners(y, x, axes)
+    return np.where(shares != 0, tangent * shares, 0)
+
+
 def _extreme(kind: str, evaluate: Callable[..., Any]) -> Op:
     return _declare(
         kind,
         lambda x, axes, keepdims: evaluate(x, axis=axes, keepdims=keepdims),
         vjp=(lambda g, y, x, axes, keepdims: _kept(g, x.shape, axes) * _winners(y, x, axes),),
         jvp=lambda tangents, y, x, axes, keepdims: SUM(
-            tangents[0] * _winners(y, x, axes), axes=axes, keepdims=keepdims
+            _of_winners(tangents[0], y, x, axes), axes=axes, keepdims=keepdims
         ),
         doc=f"The {'largest' if kind == 'max' else 'smallest'} element over axes; ties share the derivative evenly.",
     )

@@ -81,7 +81,8 @@ def _evaluate(*arrays: Any, body: Graph, frame: Frame) -> tuple[Array, ...]:
         done += 1
         if frame.until and results.last:
             break
-    return (*histories, *carries, *outputs, *(np.asarray(done),) * frame.until)
+    # Copies: what a body returns may be an input, or spread so that nobody can write into it.
+    return (*histories, *map(np.array, carries), *outputs, *(np.asarray(done),) * frame.until)
 
 
 # --- reverse mode ------------------------------------------------------------------------------------------------

@@ -32,6 +32,13 @@ _LEAVES = (*_SCALARS, np.ndarray, Proxy)
 _COLLECTIONS = (list, tuple, set, frozenset, deque)
 _FOREIGN = ("numpy", "scipy", "tracer", "math", "functools", "builtins", *sys.stdlib_module_names)
 _NOT_OPERATORS = ("__init__", "__new__", "__post_init__", "__repr__", "__str__", "__reduce__")
+_CLOCKS: dict[str, frozenset[str]] = {
+    "time": frozenset(("time", "time_ns", "perf_counter", "perf_counter_ns", "monotonic", "process_time")),
+    "datetime": frozenset(("now", "today", "utcnow")),
+    "uuid": frozenset(("uuid1", "uuid4")),
+    "secrets": frozenset(("token_bytes", "token_hex", "randbits", "randbelow")),
+}
+"""Functions of modules that give another answer each time; of `datetime`, methods of its classes."""
 _HOLDERS = (ChainMap, UserDict, UserList)
 _MOST_GUARDS = 10_000
 _MOST_CHANGING = 64
@@ -129,6 +136,14 @@ class Earlier:
         self.arrays: list[np.ndarray[Any, Any]] = []
         self.places: dict[tuple[Any, ...], Any] = {}
         self._latest: dict[tuple[Any, ...], Any] = {}
+        self._told: set[str] = set()
+
+    def tell(self, function: str, clocks: Iterable[str]) -> None:
+        """Warn, once, of what a function asks that gives another answer each time."""
+        for place in clocks:
+            if place not in self._told:
+                self._told.add(place)
+                log.warning(errors.CLOCK_READ.format(function=function, place=place))
 
     def clear(self) -> None:
         """Forget everything."""
@@ -178,6 +193,7 @@ class Surroundings:
         self._roots = function, objects
         self.guards: list[Guard] = []
         self.generators: list[Any] = []
+        self._clocks: dict[str, None] = {}
         self._arrays: dict[int, tuple[np.ndarray[Any, Any], str]] = {}
         self._names: set[str] = set()
         self._asked: set[str] = set()  # names in texts, of attributes that need not exist
@@ -203,6 +219,7 @@ class Surroundings:
 
         Raises TraceError if it replaced an array that it had read by a traced value: the next call could not read it.
         """
+        earlier.tell(active.name, self._clocks)
         broken = [guard for guard in self.guards if not guard.holds()]
         lost = [guard for guard in broken if guard.kind != "absent" and active.has_captured(guard.expected)]
         lost = [guard for guard in lost if isinstance(guard.now(), Proxy)]
@@ -292,6 +309,11 @@ class Surroundings:
             value = _read(kind, holder, name)
         except (AttributeError, ValueError):  # a slot or cell that is not filled yet
             return
+        if isinstance(value, types.ModuleType | type):
+            asked = self._names & _CLOCKS.get(getattr(value, "__module__", value.__name__), frozenset())
+            self._clocks |= {f"{label}.{name}": None for name in asked}
+        elif isinstance(value, types.BuiltinFunctionType) and value.__name__ in _CLOCKS.get(value.__module__, ()):
+            self._clocks[label] = None
         if isinstance(value, types.ModuleType):
             self._look_inside(value, label)
             return

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tracer.types import contiguous_strides
+from tracer.types import contiguous_strides, element_strides
 
 Strides = tuple[int, ...]
 
@@ -26,6 +26,17 @@ def strides_of(value: Any) -> Strides:
         return value._strides or contiguous_strides(value.shape)
     found = _view_strides(value)
     return contiguous_strides(value.shape) if found is None else found
+
+
+def turned_strides(value: Any, dropped: int | None = None) -> Strides | None:
+    """The strides of an array or traced value, perhaps without one axis, for what is to stand for it; None in C order."""
+    shape = getattr(value, "shape", (None,))
+    if None in shape or not hasattr(value, "strides"):
+        return None
+    strides = strides_of(value) if hasattr(value, "_strides") else element_strides(value)
+    if dropped is not None:
+        shape, strides = ((*item[:dropped], *item[dropped + 1 :]) for item in (shape, strides))
+    return None if strides == contiguous_strides(shape) else strides
 
 
 def _view_strides(value: Any) -> Strides | None:

@@ -130,6 +130,9 @@ class Proxy:
             error = self._needs_number("np.asarray or a function outside NumPy's dispatch", errors.HINT_ARRAY)
             if known is None:
                 raise error
+            found = np.array(known, dtype)
+            found.flags.writeable = False
+            return found
         return np.array(known, dtype)
 
     # --- what is known while tracing -----------------------------------------------------------------------------

@@ -143,10 +143,10 @@ class Selections:
         if name == "unslice":
             return make_node(node.op, (_spread(look(inputs[0]) or _TRUE, inputs[0]),), node.params)
         if name == "slice_set":
-            base, value = look(inputs[0]), _FALSE if _is_zero(inputs[1]) else look(inputs[1])
-            if base is None and value is None:
+            parts = [_FALSE if _is_zero(item) else look(item) for item in inputs]
+            if parts == [None, None]:
                 return None
-            both = [_spread(part or _TRUE, item) for part, item in zip((base, value), inputs, strict=True)]
+            both = [_spread(part or _TRUE, item) for part, item in zip(parts, inputs, strict=True)]
             return make_node(node.op, tuple(both), node.params)
         if name == "scatter_add" and _is_zero(inputs[0]):
             counts = [unwrap(wrap(part).astype(np.float64)) for part in (inputs[0], look(inputs[1]) or _TRUE)]
@@ -219,7 +219,7 @@ def _sign(node: Node, depth: int = 6) -> int:
     if node.is_constant:
         real = node.dtype.kind in "fiu"
         return int(real and np.all(node.value >= 0)) + int(real and np.all(node.value > 0))
-    if not depth or node.dtype.kind != "f" or any(item.dtype.kind != "f" for item in inputs):
+    if not depth or node.op is ITEM or node.dtype.kind != "f" or any(item.dtype.kind != "f" for item in inputs):
         return 0
     if name in ("square", "absolute", "fabs", "exp", "exp2") or (name == "multiply" and inputs[0] is inputs[1]):
         return 1

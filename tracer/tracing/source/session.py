@@ -122,7 +122,7 @@ class Session:
                 return twin(*args, **kwargs)
         elif (own := _method_called(function, args, kwargs)) is not None:
             made = self.call(own, args, {})
-            return made if isinstance(made, Proxy) or function in (iter, next) else function(made)
+            return function(made) if own.__name__ == "__iter__" and function is not iter else made
         elif isinstance(function, type):
             made = self._construct(function, args, kwargs)
             if made is not NotImplemented:
@@ -300,7 +300,7 @@ class Session:
             keys = key if isinstance(key, tuple) else (key,)
             part = holder[(*keys, ...)]
             self.lifting.note_read(part if part.base is not None else holder)
-        elif not (isinstance(result, np.ndarray) and result.base is not None):
+        elif not (isinstance(result, np.ndarray) and owner_of(result) is owner_of(holder)):
             self.lifting.note_read(holder)
 
     def set_item(self, value: Any, holder: Any, key: Any) -> None:
