@@ -29,7 +29,7 @@ def strides_of(value: Any) -> Strides:
 
 
 def turned_strides(value: Any, dropped: int | None = None) -> Strides | None:
-    """The strides of an array or traced value, perhaps without one axis, for what is to stand for it; None in C order."""
+    """Strides of an array or traced value, perhaps without one axis, for what stands for it; None in C order."""
     shape = getattr(value, "shape", (None,))
     if None in shape or not hasattr(value, "strides"):
         return None
