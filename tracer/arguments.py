@@ -122,7 +122,7 @@ def static_key(value: Any, name: str, function: str) -> Any:
         raise TypeError(
             errors.message(errors.STATIC_UNHASHABLE, name=name, function=function, type=type(value).__name__)
         )
-    if type(value).__eq__ is object.__eq__ or not hasattr(value, "__dict__"):
+    if type(value).__eq__ is object.__eq__ or not hasattr(value, "__dict__"):  # type: ignore[comparison-overlap]
         return value
     # What compares equal by rules of its own may hold other attributes nevertheless.
     held = {key: item if _is_hashable(item) else _Identity(item) for key, item in vars(value).items()}
