@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tracer.lower.instructions import Loop, Step
-from tracer.run.native.scalars import Scalars, Value, constant, part_type, supports, type_name
+from tracer.run.native.scalars import Scalars, supports
+from tracer.run.native.writer import Value, constant, part_type, type_name
 
 Ints = tuple[int, ...]
 LONGEST = 400

@@ -1,101 +1,22 @@
 """Scalar operations in LLVM's language: each gives to the bit what the block kernel of the same name gives.
 
-A value of a register is the names of its parts: one, or the real and the imaginary part. Truth values are bytes, as in
-memory. What is not here (functions that no processor instruction computes) stays with the block kernels.
+What is not here (functions that no processor instruction computes) stays with the block kernels.
 """
 
 from __future__ import annotations
 
 import platform
-import struct
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from tracer.lower.instructions import Step
-
-Value = tuple[str, ...]
-"""The names of the parts of a register."""
-
-_FLOATS = {4: "float", 8: "double"}
+from tracer.run.native.writer import Value, Writer, number, part_type, type_name
 
 
-def part_type(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """The dtype of the parts of a register: real for complex numbers."""
-    return np.dtype(f"f{dtype.itemsize // 2}") if dtype.kind == "c" else dtype
-
-
-def type_name(dtype: np.dtype[Any]) -> str:
-    """LLVM's name of the parts of a register."""
-    part = part_type(dtype)
-    return _FLOATS[part.itemsize] if part.kind == "f" else f"i{8 * part.itemsize}"
-
-
-def constant(value: np.generic) -> Value:
-    """A register that is the same everywhere."""
-    if value.dtype.kind == "c":
-        return (*constant(value.real), *constant(value.imag))
-    if value.dtype.kind == "f":
-        return (number(float(value)),)
-    return (str(int(value)),)
-
-
-def number(value: float) -> str:
-    """A float constant, whatever its width."""
-    return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
-
-
-class Scalars:
-    """Writes straight-line code, and collects the declarations that it needs."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.declarations: set[str] = set()
-        self._count = 0
-
-    def emit(self, text: str) -> str:
-        """Append an instruction; gives the name of its result."""
-        self._count += 1
-        self.lines.append(f"  %v{self._count} = {text}")
-        return f"%v{self._count}"
-
-    def intrinsic(self, name: str, kind: str, *operands: str) -> str:
-        """Call one of LLVM's functions of floats."""
-        full = f"@llvm.{name}.{'f64' if kind == 'double' else 'f32'}"
-        self.declarations.add(f"declare {kind} {full}({', '.join([kind] * len(operands))})")
-        return self.emit(f"call {kind} {full}({', '.join(f'{kind} {item}' for item in operands)})")
-
-    def select(self, condition: str, kind: str, yes: str, no: str) -> str:
-        """One of two parts."""
-        return self.emit(f"select i1 {condition}, {kind} {yes}, {kind} {no}")
-
-    def both(self, a: str, b: str) -> str:
-        """Whether two conditions hold."""
-        return self.emit(f"and i1 {a}, {b}")
-
-    def either(self, a: str, b: str) -> str:
-        """Whether one of two conditions holds."""
-        return self.emit(f"or i1 {a}, {b}")
-
-    def compare(self, relation: str, dtype: np.dtype[Any], a: str, b: str) -> str:
-        """Compare two numbers by "eq", "ne", "lt", "le", "gt" or "ge"; only "ne" holds for a NaN."""
-        if dtype.kind == "f":
-            prefix, word = "fcmp", ("u" if relation == "ne" else "o") + relation
-        else:
-            sign = "" if relation in ("eq", "ne") else "s" if dtype.kind == "i" else "u"
-            prefix, word = "icmp", sign + relation
-        return self.emit(f"{prefix} {word} {type_name(dtype)} {a}, {b}")
-
-    def truth(self, condition: str) -> Value:
-        """A condition as a register."""
-        return (self.emit(f"zext i1 {condition} to i8"),)
-
-    def is_true(self, dtype: np.dtype[Any], value: Value) -> str:
-        """Whether a register is not zero."""
-        zero = number(0.0) if dtype.kind in "fc" else "0"
-        found = [self.compare("ne", part_type(dtype), part, zero) for part in value]
-        return found[0] if len(found) == 1 else self.either(*found)
+class Scalars(Writer):
+    """Writes the steps of a loop."""
 
     def step(self, step: Step, operands: list[Value]) -> Value:
         """Write one step of a loop for which `supports` holds."""
@@ -164,7 +85,7 @@ def _family(dtype: np.dtype[Any]) -> str:
 def _word(word: str) -> Rule:
     """An instruction of one or two operands, part by part."""
 
-    def rule(code: Scalars, dtype: np.dtype[Any], *operands: Value) -> Value:
+    def rule(code: Writer, dtype: np.dtype[Any], *operands: Value) -> Value:
         return tuple(
             code.emit(f"{word} {type_name(dtype)} {', '.join(parts)}") for parts in zip(*operands, strict=True)
         )
@@ -173,7 +94,7 @@ def _word(word: str) -> Rule:
 
 
 def _intrinsic(name: str) -> Rule:
-    def rule(code: Scalars, dtype: np.dtype[Any], *operands: Value) -> Value:
+    def rule(code: Writer, dtype: np.dtype[Any], *operands: Value) -> Value:
         return (code.intrinsic(name, type_name(dtype), *(item[0] for item in operands)),)
 
     return rule
@@ -182,7 +103,7 @@ def _intrinsic(name: str) -> Rule:
 def _float_choice(relation: str, nan: int) -> Rule:
     """The first operand where the relation holds or operand `nan` is none; else the second."""
 
-    def rule(code: Scalars, dtype: np.dtype[Any], a: Value, b: Value) -> Value:
+    def rule(code: Writer, dtype: np.dtype[Any], a: Value, b: Value) -> Value:
         tested = (a, b)[nan][0]
         first = code.either(code.compare(relation, dtype, a[0], b[0]), code.compare("ne", dtype, tested, tested))
         return (code.select(first, type_name(dtype), a[0], b[0]),)
@@ -191,40 +112,40 @@ def _float_choice(relation: str, nan: int) -> Rule:
 
 
 def _integer_choice(relation: str) -> Rule:
-    def rule(code: Scalars, dtype: np.dtype[Any], a: Value, b: Value) -> Value:
+    def rule(code: Writer, dtype: np.dtype[Any], a: Value, b: Value) -> Value:
         return (code.select(code.compare(relation, dtype, a[0], b[0]), type_name(dtype), a[0], b[0]),)
 
     return rule
 
 
-def _float_sign(code: Scalars, dtype: np.dtype[Any], a: Value) -> Value:
+def _float_sign(code: Writer, dtype: np.dtype[Any], a: Value) -> Value:
     kind, zero = type_name(dtype), number(0.0)
     result = code.select(code.compare("eq", dtype, a[0], zero), kind, zero, a[0])
     result = code.select(code.compare("lt", dtype, a[0], zero), kind, number(-1.0), result)
     return (code.select(code.compare("gt", dtype, a[0], zero), kind, number(1.0), result),)
 
 
-def _integer_sign(code: Scalars, dtype: np.dtype[Any], a: Value) -> Value:
+def _integer_sign(code: Writer, dtype: np.dtype[Any], a: Value) -> Value:
     kind = type_name(dtype)
     more, less = (code.emit(f"zext i1 {code.compare(word, dtype, a[0], '0')} to {kind}") for word in ("gt", "lt"))
     return (code.emit(f"sub {kind} {more}, {less}"),)
 
 
-def _integer_absolute(code: Scalars, dtype: np.dtype[Any], a: Value) -> Value:
+def _integer_absolute(code: Writer, dtype: np.dtype[Any], a: Value) -> Value:
     if dtype.kind == "u":
         return a
     kind = type_name(dtype)
     return (code.select(code.compare("lt", dtype, a[0], "0"), kind, code.emit(f"sub {kind} 0, {a[0]}"), a[0]),)
 
 
-def _integer_negative(code: Scalars, dtype: np.dtype[Any], a: Value) -> Value:
+def _integer_negative(code: Writer, dtype: np.dtype[Any], a: Value) -> Value:
     return (code.emit(f"sub {type_name(dtype)} 0, {a[0]}"),)
 
 
 def _shift(left: bool) -> Rule:
     """Shifts by a negative amount, or by as many bits as there are, shift everything out."""
 
-    def rule(code: Scalars, dtype: np.dtype[Any], a: Value, b: Value) -> Value:
+    def rule(code: Writer, dtype: np.dtype[Any], a: Value, b: Value) -> Value:
         kind, bits = type_name(dtype), 8 * dtype.itemsize
         inside = code.emit(f"icmp ult {kind} {b[0]}, {bits}")
         word = "shl" if left else "ashr" if dtype.kind == "i" else "lshr"
@@ -236,7 +157,7 @@ def _shift(left: bool) -> Rule:
     return rule
 
 
-def _parts_of_division(code: Scalars, dtype: np.dtype[Any], a: str, b: str) -> tuple[str, str, str]:
+def _parts_of_division(code: Writer, dtype: np.dtype[Any], a: str, b: str) -> tuple[str, str, str]:
     """Quotient and remainder towards zero, both 0 for a division by zero, and whether they lie below the floor."""
     kind = type_name(dtype)
     by_zero = code.compare("eq", dtype, b, "0")
@@ -254,19 +175,19 @@ def _parts_of_division(code: Scalars, dtype: np.dtype[Any], a: str, b: str) -> t
     return quotient, rest, code.both(code.compare("ne", dtype, rest, "0"), signs)
 
 
-def _floor_divide(code: Scalars, dtype: np.dtype[Any], a: Value, b: Value) -> Value:
+def _floor_divide(code: Writer, dtype: np.dtype[Any], a: Value, b: Value) -> Value:
     kind = type_name(dtype)
     quotient, _, below = _parts_of_division(code, dtype, a[0], b[0])
     return (code.select(below, kind, code.emit(f"sub {kind} {quotient}, 1"), quotient),)
 
 
-def _remainder(code: Scalars, dtype: np.dtype[Any], a: Value, b: Value) -> Value:
+def _remainder(code: Writer, dtype: np.dtype[Any], a: Value, b: Value) -> Value:
     kind = type_name(dtype)
     _, rest, below = _parts_of_division(code, dtype, a[0], b[0])
     return (code.select(below, kind, code.emit(f"add {kind} {rest}, {b[0]}"), rest),)
 
 
-def _fmod(code: Scalars, dtype: np.dtype[Any], a: Value, b: Value) -> Value:
+def _fmod(code: Writer, dtype: np.dtype[Any], a: Value, b: Value) -> Value:
     return (_parts_of_division(code, dtype, a[0], b[0])[1],)
 
 
@@ -274,29 +195,29 @@ def _square(word: str) -> Rule:
     return lambda code, dtype, a: (code.emit(f"{word} {type_name(dtype)} {a[0]}, {a[0]}"),)
 
 
-def _reciprocal(code: Scalars, dtype: np.dtype[Any], a: Value) -> Value:
+def _reciprocal(code: Writer, dtype: np.dtype[Any], a: Value) -> Value:
     return (code.emit(f"fdiv {type_name(dtype)} {number(1.0)}, {a[0]}"),)
 
 
-def _signbit(code: Scalars, dtype: np.dtype[Any], a: Value) -> Value:
+def _signbit(code: Writer, dtype: np.dtype[Any], a: Value) -> Value:
     kind = f"i{8 * dtype.itemsize}"
     bits = code.emit(f"bitcast {type_name(dtype)} {a[0]} to {kind}")
     return code.truth(code.emit(f"icmp slt {kind} {bits}, 0"))
 
 
-def _complex_multiply(code: Scalars, dtype: np.dtype[Any], a: Value, b: Value) -> Value:
+def _complex_multiply(code: Writer, dtype: np.dtype[Any], a: Value, b: Value) -> Value:
     kind = type_name(dtype)
     products = [code.emit(f"fmul {kind} {x}, {y}") for x, y in ((a[0], b[0]), (a[1], b[1]), (a[0], b[1]), (a[1], b[0]))]
     real = code.emit(f"fsub {kind} {products[0]}, {products[1]}")
     return real, code.emit(f"fadd {kind} {products[2]}, {products[3]}")
 
 
-def _conjugate(code: Scalars, dtype: np.dtype[Any], a: Value) -> Value:
+def _conjugate(code: Writer, dtype: np.dtype[Any], a: Value) -> Value:
     return a[0], code.emit(f"fneg {type_name(dtype)} {a[1]}")
 
 
 def _relation(relation: str) -> Rule:
-    def rule(code: Scalars, dtype: np.dtype[Any], a: Value, b: Value) -> Value:
+    def rule(code: Writer, dtype: np.dtype[Any], a: Value, b: Value) -> Value:
         part = part_type(dtype)
         found = [code.compare(relation, part, *parts) for parts in zip(a, b, strict=True)]
         if len(found) == 1:
@@ -307,20 +228,20 @@ def _relation(relation: str) -> Rule:
 
 
 def _logic(word: str) -> Rule:
-    def rule(code: Scalars, dtype: np.dtype[Any], a: Value, b: Value) -> Value:
+    def rule(code: Writer, dtype: np.dtype[Any], a: Value, b: Value) -> Value:
         return code.truth(code.emit(f"{word} i1 {code.is_true(dtype, a)}, {code.is_true(dtype, b)}"))
 
     return rule
 
 
-def _logical_not(code: Scalars, dtype: np.dtype[Any], a: Value) -> Value:
+def _logical_not(code: Writer, dtype: np.dtype[Any], a: Value) -> Value:
     return code.truth(code.emit(f"xor i1 {code.is_true(dtype, a)}, true"))
 
 
 def _size_test(relation: str, join: str) -> Rule:
     """A test of the size of each part against infinity."""
 
-    def rule(code: Scalars, dtype: np.dtype[Any], a: Value) -> Value:
+    def rule(code: Writer, dtype: np.dtype[Any], a: Value) -> Value:
         if dtype.kind not in "fc":
             return ("1" if relation == "lt" else "0",)
         part, kind, infinity = part_type(dtype), type_name(dtype), number(float("inf"))
@@ -330,7 +251,7 @@ def _size_test(relation: str, join: str) -> Rule:
     return rule
 
 
-def _isnan(code: Scalars, dtype: np.dtype[Any], a: Value) -> Value:
+def _isnan(code: Writer, dtype: np.dtype[Any], a: Value) -> Value:
     if dtype.kind not in "fc":
         return ("0",)
     found = [code.compare("ne", part_type(dtype), item, item) for item in a]
