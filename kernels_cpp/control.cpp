@@ -47,7 +47,7 @@ class Scan final : public Instruction {
             char* start = context.resolve(window.view);
             base[window.buffer] = window.backward ? start + (limit - 1) * window.row : start;
         }
-        const Context within{base.data(), inner_->buffers(), owners.data()};
+        const Context within{base.data(), inner_->buffers(), owners.data(), context.timer};
         const int64_t done = run_steps(within, base, limit);
         finish(context, base, done);
     }
@@ -59,6 +59,8 @@ class Scan final : public Instruction {
     void find_loops(std::vector<FoundLoop>& found, double times) const override {
         inner_->find_loops(found, times * static_cast<double>(steps_));
     }
+
+    void find_programs(std::vector<const Program*>& found) const override { found.push_back(&*inner_); }
 
   private:
     // One buffer of the inner program, and where it is in the outer one; `row` in bytes.
@@ -317,7 +319,7 @@ class Branch final : public Instruction {
         for (size_t i = 0; i < targets_[taken].size(); ++i) {
             base[inner->output_buffer(i)] = context.resolve(targets_[taken][i]);
         }
-        inner->run_inside(Context{base.data(), inner->buffers(), owners.data()});
+        inner->run_inside(Context{base.data(), inner->buffers(), owners.data(), context.timer});
     }
 
     double cost() const override { return std::max((*programs_[0])->cost(), (*programs_[1])->cost()); }
@@ -327,6 +329,12 @@ class Branch final : public Instruction {
     void find_loops(std::vector<FoundLoop>& found, double times) const override {
         for (const auto& program : programs_) {
             (*program)->find_loops(found, times);
+        }
+    }
+
+    void find_programs(std::vector<const Program*>& found) const override {
+        for (const auto& program : programs_) {
+            found.push_back(&**program);
         }
     }
 

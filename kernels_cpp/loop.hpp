@@ -117,6 +117,7 @@ class FusedLoop final : public Instruction {
     void run(const Context& context) const override;
     double cost() const override { return plan_.cost; }
     std::string name() const override;
+    bool is_native() const override { return native_.load(std::memory_order_relaxed) != nullptr; }
     void find_loops(std::vector<FoundLoop>& found, double times) const override;
     // What native code must know; see Program::loops.
     py::tuple outline() const;

@@ -1,13 +1,13 @@
 #include "program.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
 #include <new>
 
 #include "loop.hpp"
 #include "output_memory.hpp"
 #include "threads.hpp"
+#include "timer.hpp"
 
 namespace tracer {
 namespace {
@@ -226,7 +226,7 @@ void Program::notice_run() {
     }
 }
 
-void Program::execute(char* const* arguments, PyObject** outputs, PyObject* const* owners, double* times) {
+void Program::execute(char* const* arguments, PyObject** outputs, PyObject* const* owners, Timer* timer) {
     if (until_hot_ >= 0.0) {
         notice_run();
     }
@@ -245,30 +245,27 @@ void Program::execute(char* const* arguments, PyObject** outputs, PyObject* cons
             state->base[outputs_[made]] = static_cast<char*>(py::detail::array_proxy(array)->data);
             state->owners[outputs_[made]] = array;
         }
-        const Context context{state->base.data(), table_.buffers.data(), state->owners.data()};
-        const auto run_all = [&] {
-            for (; at < instructions_.size(); ++at) {
-                if (times == nullptr) {
-                    instructions_[at]->run(context);
-                } else {
-                    const auto start = std::chrono::steady_clock::now();
-                    instructions_[at]->run(context);
-                    const std::chrono::duration<double, std::nano> time = std::chrono::steady_clock::now() - start;
-                    times[at] = time.count();
-                }
-            }
-        };
+        const Context context{state->base.data(), table_.buffers.data(), state->owners.data(), timer};
         if (cost_ > RELEASE_GIL_ABOVE) {
             py::gil_scoped_release release;
-            run_all();
+            run_all(context, at);
         } else {
-            run_all();
+            run_all(context, at);
         }
     } catch (...) {
         while (made > 0) {
             Py_DECREF(outputs[--made]);
         }
         fail(at);
+    }
+}
+
+void Program::run_all(const Context& context, size_t& at) const {
+    if (context.timer != nullptr) {
+        return Timer::run_all(this, instructions_, context, at);
+    }
+    for (; at < instructions_.size(); ++at) {
+        instructions_[at]->run(context);
     }
 }
 
@@ -284,9 +281,7 @@ void Program::place(char** base, char* arena) const {
 void Program::run_inside(const Context& context) const {
     size_t at = 0;
     try {
-        for (; at < instructions_.size(); ++at) {
-            instructions_[at]->run(context);
-        }
+        run_all(context, at);
     } catch (const Failure&) {
         throw;
     } catch (...) {
@@ -398,7 +393,7 @@ void Program::check_argument(int64_t i, py::handle value) const {
     }
 }
 
-py::list Program::run(py::handle arguments, double* times) {
+py::list Program::run(py::handle arguments, Timer* timer) {
     const auto list = py::reinterpret_steal<py::object>(PySequence_Fast(arguments.ptr(), "expected a list of arrays"));
     if (!list) {
         throw py::error_already_set();
@@ -414,21 +409,12 @@ py::list Program::run(py::handle arguments, double* times) {
         addresses[i] = static_cast<char*>(py::detail::array_proxy(items[i])->data);
     }
     std::vector<PyObject*> made(outputs_.size());
-    execute(addresses.data(), made.data(), items, times);
+    execute(addresses.data(), made.data(), items, timer);
     py::list result(made.size());
     for (size_t i = 0; i < made.size(); ++i) {
         PyList_SET_ITEM(result.ptr(), i, made[i]);
     }
     return result;
-}
-
-py::tuple Program::run_timed(py::handle arguments) {
-    std::vector<double> times(instructions_.size());
-    py::list outputs = run(arguments, times.data()), nanoseconds;
-    for (const double time : times) {
-        nanoseconds.append(time);
-    }
-    return py::make_tuple(outputs, nanoseconds);
 }
 
 std::string Program::text() const {
@@ -447,8 +433,13 @@ void bind_program(py::module_& m) {
         .def(
             "run", [](Program& program, py::handle arguments) { return program.run(arguments); }, py::arg("arguments"),
             "Run on a list of arrays; gives the list of outputs.")
-        .def("run_timed", &Program::run_timed, py::arg("arguments"),
-             "As run; gives also the nanoseconds that each instruction took.")
+        .def("run_timed", &Program::run_timed, py::arg("arguments"), py::arg("deep") = false,
+             "As run; gives also for each instruction the nanoseconds that it took, its runs, the most threads that "
+             "one\n"
+             "took, and a list of the same for each program inside of it: with zeros, if not `deep`.")
+        .def("steps", &Program::steps,
+             "For each instruction its name, whether it runs by native code, and a list of the same for each program\n"
+             "inside of it.")
         .def("loops", &Program::loops,
              "For each loop, those of inner programs too: its description, the lengths of its axes, the axis whose\n"
              "places a call of native code is given a range of, the operands (slot, dtype, buffer, offset and strides\n"

@@ -66,12 +66,15 @@ class BufferTable {
     bool same_place(const View& a, const View& b, const Shape& shape) const;
 };
 
+class Timer;  // timer.hpp
+
 // What an instruction sees when it runs: the base address of every buffer.
 // Instructions keep no state of a run in themselves: one program may run in several threads at once.
 struct Context {
     char* const* base;
     const Buffer* buffers;
     PyObject* const* owners;  // per buffer the object that keeps its memory alive; nullptr if unknown. For Call only
+    Timer* timer = nullptr;   // enters what the instructions of inner programs cost; nullptr: nobody asks
 
     // Address of the element at the view's offset.
     char* resolve(const View& view) const {
@@ -84,6 +87,7 @@ struct Context {
 };
 
 class FusedLoop;  // loop.hpp
+class Program;
 
 // A loop, and how often it runs in one run of the program that it was asked of.
 struct FoundLoop {
@@ -103,6 +107,10 @@ struct Instruction {
     virtual std::string name() const = 0;
     // Appends the loops that it is or has inside, of which one run of it is `times` runs of the whole.
     virtual void find_loops(std::vector<FoundLoop>& /*found*/, double /*times*/) const {}
+    // Appends the programs that it runs itself, in the order of its description.
+    virtual void find_programs(std::vector<const Program*>& /*found*/) const {}
+    // Whether it runs by native code made for it.
+    virtual bool is_native() const { return false; }
 };
 
 // Factories; each reads the attributes of one Python instruction. The program sets `line` itself.
@@ -150,9 +158,8 @@ class Program {
     // Python functions called by the program see copies of the arguments.
     // Arrays must be aligned; those of buffers marked `written` must be writeable.
     // Throws py::error_already_set, with `outputs` untouched.
-    // With `times`, which has a place per instruction, each is timed, in nanoseconds.
-    void execute(char* const* arguments, PyObject** outputs, PyObject* const* owners = nullptr,
-                 double* times = nullptr);
+    // With a timer each instruction is timed.
+    void execute(char* const* arguments, PyObject** outputs, PyObject* const* owners = nullptr, Timer* timer = nullptr);
 
     int64_t argument_count() const { return static_cast<int64_t>(arguments_.size()); }
     int64_t output_count() const { return static_cast<int64_t>(outputs_.size()); }
@@ -180,8 +187,11 @@ class Program {
     // Calls `callback` once, when the runs since then are estimated to have taken so many nanoseconds.
     void when_hot(double nanoseconds, py::object callback);
 
-    py::list run(py::handle arguments, double* times = nullptr);
-    py::tuple run_timed(py::handle arguments);
+    py::list run(py::handle arguments, Timer* timer = nullptr);
+    // The outputs, and for each instruction what it cost: nanoseconds, runs, threads, and the same of its programs.
+    py::tuple run_timed(py::handle arguments, bool deep);
+    // For each instruction its name, whether it runs by native code, and the same of its programs.
+    py::list steps() const;
     std::string text() const;
 
   private:
@@ -204,6 +214,8 @@ class Program {
     py::object when_hot_;
 
     void notice_run();
+    void run_all(const Context& context, size_t& at) const;
+    py::list costs(Timer& timer) const;
     void read_buffers(py::handle description);
     void share(int64_t argument, int64_t output);
     void read_instructions(py::handle description);
@@ -215,6 +227,7 @@ class Program {
 
 // Parts of the module, one per source file.
 void bind_program(py::module_& m);
+void bind_profile(py::module_& m);   // profile.cpp
 void bind_registry(py::module_& m);  // registry.cpp
 void bind_contract(py::module_& m);  // contract.cpp
 void bind_dispatch(py::module_& m);  // dispatch.cpp

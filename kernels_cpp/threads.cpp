@@ -2,12 +2,14 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstdlib>
 #include <mutex>
 #include <new>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #if defined(__x86_64__)
@@ -29,6 +31,7 @@ inline void relax() {
 }
 
 thread_local bool inside_part = false;
+thread_local int threads_taken = 1;
 
 // A loop is announced by a new generation and stays open until the caller finds no part left. Workers that wake up too
 // late find it closed and go back to sleep, so nobody waits for them; `active_` counts those that came in time.
@@ -197,7 +200,12 @@ void parallel_run(int64_t parts, void (*work)(void* data, int64_t part), void* d
         pool = nullptr;
         pool = new Pool(workers);
     }
+    threads_taken = std::max(threads_taken, static_cast<int>(std::min<int64_t>(parts, workers + 1)));
     pool->run(parts, work, data);
+}
+
+int exchange_threads_taken(int value) {
+    return std::exchange(threads_taken, value);
 }
 
 char* scratch(std::size_t bytes) {

@@ -14,6 +14,9 @@ void set_thread_count(int n);  // n < 1: one per processor available
 // must not throw and must not touch Python.
 void parallel_run(int64_t parts, void (*work)(void* data, int64_t part), void* data);
 
+// The most threads that a parallel_run of the calling thread took since this was last called; it becomes `value`.
+int exchange_threads_taken(int value);
+
 // A 64-byte aligned piece of memory owned by the calling thread, valid until its next call of scratch().
 char* scratch(std::size_t bytes);
 

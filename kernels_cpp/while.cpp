@@ -109,6 +109,13 @@ class While final : public Instruction {
         }
     }
 
+    void find_programs(std::vector<const Program*>& found) const override {
+        found.push_back(&*condition_);
+        for (const auto& sweep : sweeps_) {
+            found.push_back(&*sweep->inner);
+        }
+    }
+
   private:
     struct Carry {
         View home, spare;
@@ -132,7 +139,9 @@ class While final : public Instruction {
         Frame(const Inner& inner, char* arena) : base(inner->buffer_count(), nullptr), owners(base.size(), nullptr) {
             inner->place(base.data(), arena);
         }
-        Context context(const Inner& inner) const { return {base.data(), inner->buffers(), owners.data()}; }
+        Context context(const Inner& inner, Timer* timer) const {
+            return {base.data(), inner->buffers(), owners.data(), timer};
+        }
 
         std::vector<char*> base;
         std::vector<PyObject*> owners;
@@ -334,7 +343,8 @@ class While final : public Instruction {
         }
         bool answer = false;
         asked.base[condition_->output_buffer(0)] = reinterpret_cast<char*>(&answer);
-        const Context within = frame.context(sweep.inner), asking = asked.context(condition_);
+        const Context within = frame.context(sweep.inner, context.timer),
+                      asking = asked.context(condition_, context.timer);
         for (int64_t step = 0;; ++step) {
             for (int64_t i = 0; i < count; ++i) {
                 asked.base[condition_->argument_buffer(i)] = frame.base[sweep.carries[i].from];
@@ -357,7 +367,7 @@ class While final : public Instruction {
     void run_again(const Context& context, const Sweep& sweep, const std::vector<std::unique_ptr<Tape>>& tapes,
                    int64_t steps, Interruptions& interruptions) const {
         Frame frame = start(context, sweep);
-        const Context within = frame.context(sweep.inner);
+        const Context within = frame.context(sweep.inner, context.timer);
         for (int64_t done = 0; done < steps; ++done) {
             const int64_t step = sweep.backward ? steps - 1 - done : done;
             auto place = static_cast<int64_t>(sweep.carries.size());

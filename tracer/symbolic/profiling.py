@@ -271,8 +271,8 @@ class _Counted:
         if self.executable.native is None:
             outputs: list[Array] = self.executable.run(arrays)
         else:
-            outputs, times = self.executable.native.run_timed(arrays)
-            self.stats.count_instructions(self.instructions, times)
+            outputs, costs = self.executable.native.run_timed(arrays)
+            self.stats.count_instructions(self.instructions, [cost[0] for cost in costs])
         return outputs
 
 
