@@ -128,7 +128,7 @@ TRACER_INLINE V erf(V x) {
     // The fit of the complement ends at 6 (4), where the result has rounded to 1.
     const V size = magnitude(x);
     const V z = x * x;
-    const V near_zero = size + size * polynomial(z, Table<V>::ERF);
+    const V near_zero = fma(size, polynomial(z, Table<V>::ERF), size);
     const V bounded = clamp(size, 1.0, sizeof(Scalar<V>) == 8 ? 6.0 : 4.0);
     const V complement = exp_normal(-bounded * bounded) * polynomial(bounded - 2, Table<V>::ERFC);
     return with_sign(select(size < splat<V>(1), near_zero, 1 - complement), sign_of(x));

@@ -24,6 +24,7 @@ from tracer import _kernels
 from tracer.lower.program import Step, Store
 from tracer.run import jit
 from tracer.run.native import compiler
+from tracer.run.native.functions import has_function
 from tracer.run.native.generator import outline
 from tracer.run.native.scalars import supports
 
@@ -31,7 +32,7 @@ SPECIAL = np.array([0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.5, -2.5, np.nan, -np.nan,
 KERNELS = [
     (name, np.dtype(operand), np.dtype(result), arity)
     for name, operand, result, arity in _kernels.list_kernels()
-    if supports(Step(name, np.dtype(operand), np.dtype(result), ()))
+    if supports(Step(name, np.dtype(operand), np.dtype(result), ())) and not has_function(name, np.dtype(operand))
 ]
 
 
@@ -123,13 +124,13 @@ def test_every_kernel(operand: np.dtype, layout: str) -> None:
 def test_what_is_translated_covers_the_cheap_operations() -> None:
     names = {name for name, *_ in KERNELS}
     assert {"add", "multiply", "divide", "where", "cast", "maximum", "sqrt", "floor", "sign", "left_shift"} <= names
-    assert not {"exp", "sin", "power", "erf"} & names
+    assert not {"cbrt", "arcsin"} & names
 
 
 def test_a_loop_with_other_operations_keeps_its_kernels() -> None:
     x = np.linspace(0.0, 1.0, 1000)
     case = Case(x.shape)
-    case.store(case.step("exp", x.dtype, case.load(x)), x.dtype)
+    case.store(case.step("cbrt", x.dtype, case.load(x)), x.dtype)
     compare(case, native=False)
     assert count_native(translated(case)) == 0
 

@@ -1,6 +1,7 @@
 """Scalar operations in LLVM's language: each gives to the bit what the block kernel of the same name gives.
 
-What is not here (functions that no processor instruction computes) stays with the block kernels.
+What is here takes an instruction or a few; `tracer.run.native.functions` has the elementary functions. What is in
+neither stays with the block kernels.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tracer.lower.instructions import Step
+from tracer.run.native.functions import apply_function, has_function
 from tracer.run.native.writer import Value, Writer, number, part_type, type_name
 
 
@@ -29,6 +31,8 @@ class Scalars(Writer):
         rule = _RULES[_family(step.dtype)].get(step.kernel)
         if rule is not None:
             return rule(self, step.dtype, *operands)
+        if step.kernel not in _TESTS:
+            return apply_function(self, step.kernel, step.dtype, operands)
         return _TESTS[step.kernel](self, step.dtype, *operands)
 
     def _cast(self, old: np.dtype[Any], new: np.dtype[Any], value: Value) -> Value:
@@ -75,7 +79,9 @@ def supports(step: Step) -> bool:
     """Whether there is native code for a step of a loop."""
     if step.kernel in ("cast", "where"):
         return True
-    return step.kernel in _RULES[_family(step.dtype)] or step.kernel in _TESTS
+    if step.kernel in _RULES[_family(step.dtype)] or step.kernel in _TESTS:
+        return True
+    return has_function(step.kernel, step.dtype)
 
 
 def _family(dtype: np.dtype[Any]) -> str:

@@ -1,0 +1,105 @@
+"""Elementary functions in native code against the block kernels of the same name."""
+
+from __future__ import annotations
+
+import platform
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("llvmlite")
+
+from kernels.test_vector_math import BINARY, UNARY, pairs, sweep
+from kernels.test_vm import Case
+
+import tracer
+from tracer import _kernels
+from tracer.run import jit
+from tracer.run.native.coefficients import SHORT, WIDE
+from tracer.run.native.functions import has_function
+from tracer.run.native.host import has_fused_multiply_add
+
+KERNELS = Path(__file__).resolve().parents[2] / "kernels_cpp"
+FLOATS = ("float32", "float64")
+# Other compilers fuse other products of the block kernels.
+UNITS = 0 if platform.python_compiler().startswith("GCC") else 4
+
+needs_fused = pytest.mark.skipif(not has_fused_multiply_add(), reason="functions stay with the block kernels here")
+
+
+@pytest.fixture(autouse=True)
+def by_hand() -> Iterator[None]:
+    """Nothing is translated behind a test's back."""
+    with tracer.config.changed(jit="off"):
+        yield
+
+
+def run(name: str, arrays: tuple[np.ndarray, ...], native: bool) -> np.ndarray:
+    case = Case(arrays[0].shape)
+    case.store(case.step(name, arrays[0].dtype, *map(case.load, arrays)), arrays[0].dtype)
+    program = _kernels.Program(case.program())
+    if native:
+        for _ in jit.translate(program, 0.0):
+            pass
+    assert ("native" in repr(program)) == native
+    return program.run(case.arguments)[0]
+
+
+def distance(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """How many floats lie between; huge where a zero's sign or a NaN is missed."""
+    kind = np.dtype(f"i{found.itemsize}")
+    steps = np.abs(found.view(kind).astype(float) - expected.view(kind).astype(float))
+    return np.where(np.isnan(found) & np.isnan(expected), 0.0, steps)
+
+
+@needs_fused
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("name", [name for name in (*UNARY, *BINARY) if has_function(name, np.dtype("f8"))])
+def test_as_the_block_kernels(name: str, dtype: str) -> None:
+    arrays = pairs(dtype) if name in BINARY else (sweep(dtype),)
+    found, expected = run(name, arrays, native=True), run(name, arrays, native=False)
+    missed = distance(found, expected)
+    worst = int(np.argmax(missed))
+    assert missed[worst] <= UNITS, ([array[worst] for array in arrays], found[worst], expected[worst])
+
+
+@needs_fused
+def test_what_has_native_code() -> None:
+    functions = {name for name in (*UNARY, *BINARY) if has_function(name, np.dtype("f8"))}
+    assert {"exp", "log", "log1p", "expm1", "tanh", "sigmoid", "softplus", "logaddexp", "erf"} <= functions
+    assert not has_function("exp", np.dtype("c16"))
+
+
+@pytest.mark.parametrize("table, vector", [(WIDE, "f64v"), (SHORT, "f32v")])
+def test_the_coefficients_are_those_of_the_kernels(table: dict[str, tuple[float, ...]], vector: str) -> None:
+    text = (KERNELS / "coefficients.hpp").read_text(encoding="utf-8")
+    body = re.sub(r"//.*", "", text.partition(f"struct Table<{vector}> {{")[2].partition("\n};")[0])
+    found = {
+        name: tuple(float(number) for number in re.findall(r"[-+.\de]*\d(?=f?\b)", values))
+        for name, values in re.findall(r"(\w+)(?:\[\])? = (\{[^}]*\}|[^,;]+)", body)
+    }
+    assert found == table
+
+
+@needs_fused
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_a_chain_with_its_gradient(dtype: str) -> None:
+    def chain(x, y):
+        return np.sum(np.tanh(x) * np.exp(-y * y) + np.log1p(x * x) * np.sqrt(1.0 + y * y))
+
+    functions = []
+    for setting in ("off", "always"):
+        with tracer.config.changed(jit=setting):
+            functions.append(tracer.compile(tracer.value_and_grad(chain, argnums=(0, 1))))
+            functions[-1].plan(*np.ones((2, 1001), dtype))
+    generator = np.random.default_rng(0)
+    for _ in range(2):
+        x, y = (3.0 * generator.standard_normal((2, 1001))).astype(dtype)
+        (expected, expected_gradients), (found, gradients) = (function(x, y) for function in functions)
+        np.testing.assert_allclose(found, expected, rtol=1e-5 if dtype == "float32" else 1e-13)
+        for one, two in zip(gradients, expected_gradients, strict=True):
+            assert distance(one, two).max() <= UNITS
+    assert "native" in repr(functions[1].plan(x, y).executable.native)
