@@ -4,7 +4,9 @@ from __future__ import annotations
 import __future__
 
 import ast
+import itertools
 import linecache
+import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from types import CodeType
@@ -15,6 +17,9 @@ FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 _FUTURE_FLAGS = 0
 for _feature in __future__.all_feature_names:
     _FUTURE_FLAGS |= getattr(__future__, _feature).compiler_flag
+_MOST_ENDS = 8
+"""Lines that may be the first after a function, of which are tried before the whole file is parsed."""
+_IMPORT = re.compile(r"^(?:from +[\w.]+ +)?import(?: *\([^)]*\)| (?:[^\n\\]|\\\n)*)", re.MULTILINE)
 
 
 class Place(NamedTuple):
@@ -27,11 +32,14 @@ class Place(NamedTuple):
         The class around it, whose name its private names carry.
     imports : list of ast nodes
         What the module imports: calls of what is in a module are compiled in another way than calls of methods.
+    is_shared : bool
+        Whether the tree is kept, so that only a copy of the node may be changed.
     """
 
     node: FunctionNode
     owner: str | None
     imports: list[ast.stmt]
+    is_shared: bool = False
 
 
 @lru_cache(maxsize=16)
@@ -51,15 +59,77 @@ def _places(text: str) -> dict[tuple[str, int], list[Place]]:
         if is_outside and isinstance(node, ast.Import | ast.ImportFrom):
             if getattr(node, "module", None) != "__future__":
                 imports.append(node)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            line = min([node.lineno, *(item.lineno for item in node.decorator_list)])
-            found.setdefault((node.name, line), []).append(Place(node, owner, imports))
-        elif isinstance(node, ast.Lambda):
-            found.setdefault(("<lambda>", node.lineno), []).append(Place(node, owner, imports))
+        if isinstance(node, FunctionNode):
+            found.setdefault(_key(node), []).append(Place(node, owner, imports, is_shared=True))
         inner = node.name if isinstance(node, ast.ClassDef) else owner
         is_outside = is_outside and not isinstance(node, ast.ClassDef | FunctionNode)
         todo.extend((child, inner, is_outside) for child in ast.iter_child_nodes(node))
     return found
+
+
+def _key(node: FunctionNode) -> tuple[str, int]:
+    """The name and the first line that the code object of a function has."""
+    if isinstance(node, ast.Lambda):
+        return "<lambda>", node.lineno
+    return node.name, min([node.lineno, *(item.lineno for item in node.decorator_list)])
+
+
+@lru_cache(maxsize=64)
+def _imports(text: str) -> list[ast.stmt]:
+    """What a module imports, as far as that is written without indentation."""
+    try:
+        found = ast.parse("\n".join(match[0] for match in _IMPORT.finditer(text))).body
+    except SyntaxError:  # an example in a text, say
+        return []
+    return [node for node in found if getattr(node, "module", None) != "__future__"]
+
+
+def _nearby(lines: list[str], code: CodeType) -> list[Place]:
+    """The functions where a code object says that it begins, from these lines alone: most of a file is not needed."""
+    owner, imports = _owner(code), _imports("".join(lines))
+    statement = _statement(lines, code.co_firstlineno - 1)
+    if statement is None:
+        return []
+    nodes = ast.walk(statement) if code.co_name == "<lambda>" else iter((statement,))
+    key = (code.co_name, code.co_firstlineno)
+    return [Place(node, owner, imports) for node in nodes if isinstance(node, FunctionNode) and _key(node) == key]
+
+
+def _owner(code: CodeType) -> str | None:
+    """The innermost class around a function."""
+    names = code.co_qualname.split(".")
+    inside = [name for name, after in itertools.pairwise(names) if after != "<locals>"]
+    return next((name for name in reversed(inside) if not name.startswith("<")), None)
+
+
+def _statement(lines: list[str], first: int) -> ast.stmt | None:
+    """The statement that begins in a line; None if none does.
+
+    It ends before a line that is not further to the right, unless that is within a string or brackets.
+    """
+    if not 0 <= first < len(lines):
+        return None
+    indent = len(lines[first]) - len(lines[first].lstrip())
+    if indent and not first:
+        return None
+    # The lines and columns stay what they are.
+    start = "\n" * first if not indent else "\n" * (first - 1) + "if 1:\n"
+    tried = 0
+    for end in range(first + 1, len(lines) + 1):
+        if end < len(lines):
+            line = lines[end].lstrip()
+            if not line or line.startswith("#") or len(lines[end]) - len(line) > indent:
+                continue
+        try:
+            made: Any = ast.parse(start + "".join(lines[first:end])).body[0]
+        except SyntaxError:
+            tried += 1
+            if tried == _MOST_ENDS:
+                return None
+            continue
+        statement: ast.stmt = made.body[0] if indent else made
+        return statement
+    return None
 
 
 def source_text(filename: str) -> str:
@@ -70,10 +140,19 @@ def source_text(filename: str) -> str:
 
 def find(code: CodeType) -> Place | None:
     """The syntax tree that a code object was compiled from; None if there is none, or the file has changed since."""
+    linecache.checkcache(code.co_filename)
+    lines = linecache.getlines(code.co_filename)
     try:
-        candidates = _places(source_text(code.co_filename)).get((code.co_name, code.co_firstlineno), [])
+        found = _matching(_nearby(lines, code), code)
+        if found is None and lines:
+            found = _matching(_places("".join(lines)).get((code.co_name, code.co_firstlineno), []), code)
     except (SyntaxError, ValueError, RecursionError):
         return None
+    return found
+
+
+def _matching(candidates: list[Place], code: CodeType) -> Place | None:
+    """The function among these that a code object was compiled from."""
     for place in candidates:
         for alone in (place, place._replace(imports=[])):  # notebooks compile a cell's statements one by one
             made = build(alone, place.node, code, ())

@@ -320,7 +320,7 @@ def _rewrite(code: types.CodeType) -> types.CodeType | None:
     place = locate.find(code)
     if place is None:
         return None
-    node: Any = copy.deepcopy(place.node)
+    node: Any = copy.deepcopy(place.node) if place.is_shared else place.node
     node.args.defaults = [ast.copy_location(ast.Constant(None), node) for _ in node.args.defaults]
     node.args.kw_defaults = [item and ast.copy_location(ast.Constant(None), node) for item in node.args.kw_defaults]
     if isinstance(node, ast.Lambda):
