@@ -36,6 +36,16 @@ SHAPES = {
     "-a * -b": (lambda x, y: -x * -y, (V, V + 1), "multiply"),
     "2 * (3 * x) / 6": (lambda x: 2 * (3 * x) / 6, (V,), ""),
     "sum of a broadcast": (lambda s: np.sum(np.broadcast_to(s, (3, 4)), axis=0), (S,), "broadcast_to multiply"),
+    "sum of a broadcast over other axes": (
+        lambda a: np.sum(np.broadcast_to(a[:, None], (20, 5, 30)), axis=0),
+        (A,),
+        "broadcast_to reshape reshape sum",
+    ),
+    "sum of matrix products": (
+        lambda x, y: np.sum(np.swapaxes(x, -1, -2) @ y, axis=0),
+        (RNG.standard_normal((4, 5, 6)), RNG.standard_normal((4, 5, 7))),
+        "matmul reshape reshape transpose",
+    ),
     "product with a broadcast": (lambda x, s: np.broadcast_to(s, (300,)) * x, (V, S), "multiply"),
     "exp of a broadcast": (lambda s: np.exp(np.broadcast_to(s, (3,))), (S,), "broadcast_to exp"),
     "sum of sums": (lambda a: np.sum(np.sum(a, axis=0)), (A,), "sum"),

@@ -122,6 +122,31 @@ def contract(x: Any, y: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
     return np.reshape(np.transpose(product, order), reduced_shape(whole, axis, keepdims))
 
 
+def _is_one_product(x: Node, y: Node, axis: tuple[int, ...]) -> bool:
+    """Whether sum(x @ y) over axes of the batch is one product along these and k, for which little must be copied."""
+    batch = x.type.ndim - 2
+    if not inexact(x) or x.type.ndim != y.type.ndim or not axis or max(axis) >= batch:
+        return False
+    if None in x.shape or None in y.shape or any(x.shape[place] != y.shape[place] for place in axis):
+        return False
+    (m, k), n = x.type.known_shape[-2:], y.type.known_shape[-1]
+    # A matrix that was transposed lies as the product wants it, and y mostly does.
+    is_turned = x.op.name == "transpose" and _swaps_last_two(x.params["axes"])
+    return math.prod(y.type.known_shape) > 0 and (is_turned or k * (m + n) <= 4 * m * n)
+
+
+def sum_of_products(x: Any, y: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
+    """Sum of matrix products over axes of their batch, as products with these axes before k: (..., m, axis + k)."""
+    kept = [place for place in range(x.ndim - 2) if place not in axis]
+    m, k, n = x.ndim - 2, x.ndim - 1, y.ndim - 1
+    left, right = np.transpose(x, (*kept, m, *axis, k)), np.transpose(y, (*kept, *axis, m, n))
+    depth = math.prod(x.shape[place] for place in (*axis, k))
+    rows, columns = left.shape[: len(kept) + 1], right.shape[: len(kept)]
+    product = _matmul(np.reshape(left, (*rows, depth)), np.reshape(right, (*columns, depth, y.shape[n])))
+    whole = (*broadcast_shapes(x.shape[:m], y.shape[:m]), x.shape[m], y.shape[n])
+    return np.reshape(product, reduced_shape(whole, axis, keepdims))
+
+
 # --- the lists ---------------------------------------------------------------------------------------------------
 
 SIGNS: tuple[AnyRule, ...] = (
@@ -305,6 +330,18 @@ PRODUCTS: tuple[AnyRule, ...] = (
         example={
             "x": np.linspace(-1, 1, 128).reshape(8, 16, 1),
             "y": np.linspace(0, 1, 64).reshape(1, 16, 4),
+            "axis": (1,),
+            "keepdims": False,
+        },
+    ),
+    Rule(
+        "sum of matrix products",
+        lambda x, y, axis, keepdims: np.sum(_matmul(x, y), axis=axis, keepdims=keepdims),
+        sum_of_products,
+        when=_is_one_product,
+        example={
+            "x": np.linspace(-1, 1, 24).reshape(2, 3, 4, 1),
+            "y": np.linspace(0, 1, 30).reshape(2, 3, 1, 5),
             "axis": (1,),
             "keepdims": False,
         },

@@ -106,7 +106,7 @@ def _sum_of_broadcast(x: Any, shape: tuple[int, ...], axis: tuple[int, ...], kee
     padded = (1,) * (len(shape) - x.ndim) + x.shape
     stretched = [item for item in axis if padded[item] == 1]
     count = math.prod(shape[item] for item in stretched)
-    if count == 0 or not stretched or (x.dtype.kind in "iu" and count > np.iinfo(x.dtype).max):
+    if count == 0 or padded == shape or (x.dtype.kind in "iu" and count > np.iinfo(x.dtype).max):
         return None
     x = np.reshape(x, padded)
     kept = tuple(item for item in axis if item not in stretched)
@@ -114,7 +114,8 @@ def _sum_of_broadcast(x: Any, shape: tuple[int, ...], axis: tuple[int, ...], kee
     whole: Any = tuple(1 if place in stretched else size for place, size in enumerate(shape))
     left: Any = reduced_shape(shape, axis, keepdims)
     spread: Any = reduced_shape(whole, kept, True)
-    return np.reshape(np.broadcast_to(rest, spread), left) * count
+    total = np.reshape(np.broadcast_to(rest, spread), left)
+    return total * count if stretched else total
 
 
 def _extremum_of_broadcast(x: Any, shape: tuple[int, ...], axis: tuple[int, ...], keepdims: bool) -> Any:
