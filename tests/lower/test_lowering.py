@@ -22,7 +22,7 @@ from tracer.lower.schedule import lower
 from tracer.rewrite.passes import optimise
 from tracer.run import cpu, reference
 from tracer.tracing.control import cond, scan
-from tracer.tracing.proxy import wrap
+from tracer.tracing.proxy import unwrap, wrap
 from tracer.transform.grad import vjp
 
 ZERO = constant(0.0)
@@ -374,6 +374,18 @@ def test_gradient_of_a_flat_vector_needs_no_zeros():
                  shape=(8,), index=((0, 4, 1),))  # fmt: skip
     program = run_random((x, y), node("slice_add", first, node("sin", y), index=((4, 4, 1),)))
     assert sorted(opcodes(program)) == ["loop", "matmul"]
+
+
+def test_copies_of_one_array_under_several_shapes_are_one():
+    x = argument(3, 4, 5)
+    turned = wrap(x).transpose(1, 0, 2)
+    flat, rows = turned.reshape(60), turned.reshape(12, 5)
+    changed = node("slice_set", unwrap(flat), unwrap(flat[:9] * 2), index=((9, 9, 1),))
+    erased = node("slice_set", unwrap(flat), node("broadcast_to", ZERO, shape=(9,)), index=((9, 9, 1),))
+    for first, copies in ((unwrap(np.exp(flat)), 1), (unwrap(flat), 1), (changed, 1), (erased, 2)):
+        graph = Graph((x,), (first, unwrap(rows + 1), unwrap(rows[::-1])))
+        program = run(graph, np.arange(60.0).reshape(3, 4, 5))
+        assert len(program.instructions[0].stores) == copies, program.disassemble()
 
 
 def test_interleaved_pieces():

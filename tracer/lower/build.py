@@ -44,6 +44,7 @@ class Builder(Assembly):
         super().__init__(self.order, graph.outputs)
         self.arguments = [self.argument(node, number, layouts) for number, node in enumerate(graph.inputs)]
         self.parts: dict[Node, tuple[Source, ...]] = {}
+        self.copies: dict[Node, tuple[Node, Source, Item]] = {}
         handlers = self.handlers()
         for node in self.order:
             handlers.get(node.op.family, self.call)(node)
@@ -100,15 +101,25 @@ class Builder(Assembly):
         shape, new = inner.type.known_shape, node.type.known_shape
         moved = node.op.layout(shape, value.strides, value.offset, **node.params) if 0 not in new else ((), 0)  # type: ignore[misc]
         if moved is None:
-            source = self.source(node)
-            self.write(node, source, self.operand(inner, shape), shape, 0, contiguous_strides(shape), after=[])
-            self.values[node] = source.value
+            self.values[node] = self.copied(node, inner)
             return
         strides, offset = tidy_strides(new, moved[0]), moved[1]
         if shape == new and (offset, strides) == (value.offset, value.strides):
             self.same(node, inner)
         else:
             self.values[node] = Value(value.source, offset, strides)
+
+    def copied(self, node: Node, inner: Node) -> Value:
+        """The value of a node that is a reshaped copy of another: one copy serves all, while nothing changes it."""
+        shape = inner.type.known_shape
+        found = self.copies.get(inner)
+        if found is not None and found[1].makers == [found[2]]:
+            self.uses[found[0]] += 1  # so that it is not written in place
+            return Value(found[1], 0, contiguous_strides(node.type.known_shape))
+        source = self.source(node)
+        copy = self.write(node, source, self.operand(inner, shape), shape, 0, contiguous_strides(shape), after=[])
+        self.copies[inner] = node, source, copy
+        return source.value
 
     def same(self, node: Node, other: Node) -> None:
         """A node is the very value of another one; whoever uses either uses both."""
