@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from tracer.aliasing import Group
 from tracer.tracing import trace
 from tracer.tracing.generators import is_generator
 from tracer.tracing.proxy import Proxy
-from tracer.tree import Structure, leaf_paths
+from tracer.tree import Structure, leaf_paths, rebuild
 
 Entry = tuple[np.dtype[Any], tuple[int, ...], tuple[int, ...]]
 
@@ -232,3 +233,26 @@ def _spec_of(structure: Structure, leaf_specs: Iterator[tuple[Any, ...]]) -> tup
 def array_entry(array: np.ndarray[Any, Any]) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
     """What the dispatcher compares of an array."""
     return array.dtype.num, array.shape, array.strides
+
+
+def output_tree(structure: Structure, results: Iterator[Any]) -> Any:
+    """How the dispatcher rebuilds a nested result."""
+    if structure.kind == "leaf":
+        kind, value = next(results)
+        if kind == "output":
+            return "leaf", value, True
+        if kind == "float":
+            return "call", float, (("leaf", value, True),)
+        return kind, value
+    children = tuple(output_tree(child, results) for child in structure.children)
+    if structure.kind == "none":
+        return "constant", None
+    if structure.kind in ("tuple", "list"):
+        return structure.kind, children
+    if structure.kind == "dict" and structure.type is dict:
+        return "dict", tuple(zip(structure.keys, children, strict=True))
+    return "call", functools.partial(_rebuild, structure._replace(children=())), children
+
+
+def _rebuild(structure: Structure, *children: Any) -> Any:
+    return rebuild(structure, children)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from tracer.arguments import Leaves
 from tracer.compiled import Compiled
 from tracer.derivatives import Transform
 from tracer.pipeline import Plan
+from tracer.repeating import Calls
 from tracer.run import reference
 from tracer.tracing.generators import is_generator
 from tracer.tracing.reads import owner_of
@@ -29,8 +30,12 @@ class Checked(Compiled):
     a stabilising rewrite was at work, and that counts as agreement.
     """
 
-    def _add_fast_path(self, plan: Plan, leaves: Leaves, kwargs: dict[str, Any]) -> None:
+    def _add_fast_path(self, plan: Plan, leaves: Leaves, kwargs: Mapping[str, Any]) -> None:
         """Checked functions always take the slow path."""
+
+    def _together(self, calls: Calls) -> Any:
+        """Every call of a run is compared, so that they are made one by one."""
+        return NotImplemented
 
     def _run(self, plan: Plan, leaves: Leaves) -> Any:
         traced = plan.traced

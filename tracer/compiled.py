@@ -7,7 +7,7 @@ import logging
 import operator
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +23,7 @@ from tracer.arguments import (
     entry_of,
     is_array_like,
     leaf_names,
+    output_tree,
     positional_names,
     spec,
     static_key,
@@ -44,6 +45,8 @@ from tracer.pipeline import (
     value_of,
     without_collector,
 )
+from tracer.repeated_graph import no_results, repeated_trace
+from tracer.repeating import MOST_RUNS, Call, Calls, GeneratorState, Repeatable
 from tracer.run.cpu import Dispatcher
 from tracer.tracing import trace
 from tracer.tracing.capture import Earlier, label_of
@@ -55,7 +58,7 @@ from tracer.tracing.shared import Shared
 from tracer.tracing.source import hooks
 from tracer.tracing.symbolic import Symbolic
 from tracer.tracing.weak import NeedsStatic
-from tracer.tree import Structure, flatten, rebuild, unflatten
+from tracer.tree import Structure, flatten, unflatten
 from tracer.types import type_of
 
 log = logging.getLogger("tracer")
@@ -157,7 +160,7 @@ def _find(module: str | None, name: str) -> Any:
         return None
 
 
-class Compiled(Dispatcher):
+class Compiled(Dispatcher, Repeatable):
     """A function that compiles itself for each signature of its arguments, and then runs as native code.
 
     Made by `tracer.compile`. Calling it while another function is traced makes it part of that trace, and calling it
@@ -189,6 +192,7 @@ class Compiled(Dispatcher):
         self._is_guarded = branches == "guard"
         self._signatures: dict[Any, Signature] = {}
         self._kept: dict[Plan, tuple[Any, Tree[Plan]]] = {}  # the oldest first
+        self._runs: dict[Any, Plan] = {}  # of many calls; the oldest first
         self._floats: dict[tuple[Structure, int], str | None] = {}
         self._captured: list[np.ndarray[Any, Any]] = []
         self._earlier = Earlier()
@@ -209,6 +213,7 @@ class Compiled(Dispatcher):
         with _lock:
             self._signatures.clear()
             self._kept.clear()
+            self._runs.clear()
             self._captured.clear()
             self._earlier.clear()
         self._last_leaves = None
@@ -300,9 +305,50 @@ class Compiled(Dispatcher):
             self._finish(result, active)
         return result
 
+    # --- many calls ----------------------------------------------------------------------------------------------
+
+    def _together(self, calls: Calls) -> Any:
+        plan, leaves = self._plan(calls.first.args, calls.first.kwargs)
+        if config.check_nan or leaves.groups:
+            return NotImplemented
+        loop = calls.loop
+        whole = [as_input(array, name) for array, name in zip(calls.whole, leaves.names, strict=False)]
+        picks = [] if calls.picks is None else [calls.picks]
+        arrays = [*whole, *leaves.arrays[loop.sliced :], *picks]
+        key = plan, loop, tuple(map(entry_of, whole))
+        run = self._runs.get(key)
+        if run is None:
+            generators = {place for place, item in enumerate(leaves.originals) if is_generator(item)}
+            with without_collector():
+                traced = repeated_trace(plan.traced, loop, generators)
+                if traced is None:
+                    return NotImplemented
+                run = Plan(traced, arrays, self._backend or config.backend)
+            with _lock:
+                self._runs = {other: kept for other, kept in self._runs.items() if other[0] in self._kept}
+                self._runs[key] = run
+                if len(self._runs) > MOST_RUNS:
+                    del self._runs[next(iter(self._runs))]
+        self._slow_calls += loop.steps
+        return run.run(arrays, [*calls.whole, *leaves.originals[loop.sliced :], *picks])
+
+    def _touched(self, call: Call) -> tuple[list[Any], list[np.ndarray[Any, Any]]]:
+        plan, leaves = self._plan(call.args, call.kwargs)
+        targets = [leaves.targets[place] for place in plan.traced.written]
+        states = [GeneratorState(item) for item in targets if is_generator(item)]
+        arrays = [item for item in targets if isinstance(item, np.ndarray)]
+        return [*plan.traced.updated, *states], [
+            *arrays,
+            *(plan.traced.captured[place] for place in plan.traced.stored),
+        ]
+
+    def _nothing(self, call: Call) -> Any:
+        plan, leaves = self._plan(call.args, call.kwargs)
+        return no_results(plan.traced, leaves.originals)
+
     # --- plans ---------------------------------------------------------------------------------------------------
 
-    def _plan(self, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Plan, Leaves]:
+    def _plan(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Plan, Leaves]:
         """The plan of a call, made if need be, and its arguments as the plan takes them."""
         leaves = self._flatten(args, kwargs)
         static: set[int] = set()
@@ -318,7 +364,7 @@ class Compiled(Dispatcher):
         self._floats.update(((leaves.structure, place), None) for place in static)
         return found
 
-    def _plan_for(self, leaves: Leaves, kwargs: dict[str, Any]) -> tuple[Plan, Leaves]:
+    def _plan_for(self, leaves: Leaves, kwargs: Mapping[str, Any]) -> tuple[Plan, Leaves]:
         if self._writes:
             leaves = self._grouped(leaves)
         signature = self._signatures.get(leaves.key)
@@ -392,9 +438,9 @@ class Compiled(Dispatcher):
 
     # --- signatures ----------------------------------------------------------------------------------------------
 
-    def _flatten(self, args: Sequence[Any], kwargs: dict[str, Any], static: Collection[int] = ()) -> Leaves:
+    def _flatten(self, args: Sequence[Any], kwargs: Mapping[str, Any], static: Collection[int] = ()) -> Leaves:
         """Take the arguments apart; floats at places in `static` stay numbers."""
-        values, structure = flatten((tuple(args), kwargs))
+        values, structure = flatten((tuple(args), dict(kwargs)))
         names = leaf_names(self._parameters, structure)
         floats = self._float_leaves(structure)
         key: list[Any] = [structure, self._backend or config.backend, config.check_nan, ()]
@@ -474,7 +520,7 @@ class Compiled(Dispatcher):
 
     # --- the fast path -------------------------------------------------------------------------------------------
 
-    def _add_fast_path(self, plan: Plan, leaves: Leaves, kwargs: dict[str, Any]) -> None:
+    def _add_fast_path(self, plan: Plan, leaves: Leaves, kwargs: Mapping[str, Any]) -> None:
         traced = plan.traced
         described = spec(leaves, traced.scalars)
         if described is None or config.check_nan or traced.stored or not plan.is_native_path or traced.streams:
@@ -504,7 +550,7 @@ class Compiled(Dispatcher):
             [(item.cell, first + number) for number, item in enumerate(traced.updated)],
             [(place, first + len(traced.updated) + number) for number, place in enumerate(traced.written)],
             [*setting_guards(), *(tuple(guard[:4]) for guard in traced.guards)],
-            _output_tree(traced.structure, iter(traced.results)),
+            output_tree(traced.structure, iter(traced.results)),
             None,
             explain,
             plan,
@@ -534,26 +580,3 @@ def _new_answer(traced: Traced, plans: Sequence[Plan]) -> Question:
         if not known:
             return question
     return traced.questions[-1]
-
-
-def _output_tree(structure: Structure, results: Iterator[Any]) -> Any:
-    """How the dispatcher rebuilds a nested result."""
-    if structure.kind == "leaf":
-        kind, value = next(results)
-        if kind == "output":
-            return "leaf", value, True
-        if kind == "float":
-            return "call", float, (("leaf", value, True),)
-        return kind, value
-    children = tuple(_output_tree(child, results) for child in structure.children)
-    if structure.kind == "none":
-        return "constant", None
-    if structure.kind in ("tuple", "list"):
-        return structure.kind, children
-    if structure.kind == "dict" and structure.type is dict:
-        return "dict", tuple(zip(structure.keys, children, strict=True))
-    return "call", functools.partial(_rebuild, structure._replace(children=())), children
-
-
-def _rebuild(structure: Structure, *children: Any) -> Any:
-    return rebuild(structure, children)

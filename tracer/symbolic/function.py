@@ -12,10 +12,12 @@ import numpy as np
 from tracer import errors
 from tracer.config import config
 from tracer.errors import function as texts
+from tracer.repeating import Call, Calls, Repeatable
 from tracer.run.cpu import Dispatcher
 from tracer.symbolic.inputs import In, Out
 from tracer.symbolic.profiling import Profiled, ProfileStats, profile_of
 from tracer.symbolic.program import SymbolicProgram
+from tracer.symbolic.repeating import Cell, Outcome, Runs, no_results
 from tracer.symbolic.values import DUPLICATE, Containers, Thunk, Values, container_of, finder_of
 from tracer.tracing import pickling
 from tracer.tracing.replay import ancestors, applies, leaves_of, substitute
@@ -147,7 +149,7 @@ class FunctionMaker:
         return None if isinstance(self.structure, str) else list(self.structure)
 
 
-class Function(Dispatcher):
+class Function(Dispatcher, Repeatable):
     """A compiled function of symbolic variables. Made by `function`.
 
     Calling it takes values by position or by name. `f[x]`, `f["x"]` and `f[0]` are the value that an input has by
@@ -188,6 +190,7 @@ class Function(Dispatcher):
         self._output_count = len(maker.outputs)
         self._finder = finder_of(maker.declared, maker.shared)
         self._subsets: dict[tuple[int, ...], SymbolicProgram] = {}
+        self._runs = Runs()
         self.value, self.container = Values(self), Containers(self)
         self.fn = Thunk(self)
 
@@ -365,6 +368,35 @@ class Function(Dispatcher):
             return leaves[0]
         return ("list", leaves) if isinstance(structure, str) else ("dict", tuple(zip(structure, leaves, strict=True)))
 
+    # --- many calls ----------------------------------------------------------------------------------------------
+
+    def _data(self, data: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(np.asarray(item) for item in data)
+
+    def _together(self, calls: Calls) -> Any:
+        held = [container.storage for container in self.input_storage]
+        updated = [item.cell for item in self.program.updates]
+        if self._overridden or self.profile is not None or any(one is other for one in held for other in updated):
+            return NotImplemented
+        values = self._bind(*calls.first)
+        rows = [place for place in self._used if place < len(calls.whole)]
+        calls = calls._replace(loop=calls.loop._replace(sliced=len(rows)), whole=[calls.whole[place] for place in rows])
+        places = {position: place for place, position in enumerate(self._used)}
+        outcome = Outcome(self._output_count, [places.get(position) for position in self._states])
+        results = self._runs.results(self.program, calls, [values[place] for place in self._used], outcome)
+        if results is NotImplemented:
+            return results
+        for position, value in zip(self._states, results[self._output_count :], strict=True):
+            self.input_storage[position].storage[0] = value
+        return self._assembled(results)
+
+    def _touched(self, call: Call) -> tuple[list[Any], list[np.ndarray[Any, Any]]]:
+        return [*self.program.updates, *(Cell(self.input_storage[place].storage) for place in self._states)], []
+
+    def _nothing(self, call: Call) -> Any:
+        values = self._bind(*call)
+        return self._assembled(no_results(self.program, [values[place] for place in self._used], self._output_count))
+
     # --- what it holds -------------------------------------------------------------------------------------------
 
     def __getitem__(self, item: Any) -> Any:
@@ -406,6 +438,7 @@ class Function(Dispatcher):
         """Give back the memory of compiled programs; a later call compiles again."""
         self.clear()
         self._subsets.clear()
+        self._runs = Runs()
         self.program = self.maker.program
 
     def copy(
