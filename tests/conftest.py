@@ -8,6 +8,8 @@ import pytest
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("TRACER_VERIFY", "1")
+# What one run of the tests leaves behind is not for the next one.
+os.environ.setdefault("TRACER_JIT_CACHE", "off")
 
 # Timings depend on the load of the machine; examples must not, or a failure could not be repeated.
 hypothesis.settings.register_profile("tracer", deadline=None, derandomize=True)

@@ -34,6 +34,7 @@ FLAGS: dict[str, Flag] = {
     "backend": Flag("cpu", ("cpu", "reference")),
     "verify": Flag(False),
     "jit": Flag("auto", ("auto", "off", "always")),
+    "jit_cache": Flag("auto"),
     "floatX": Flag("float64", ("float64", "float32")),
     # functions of symbolic variables
     "mode": Flag("Mode", _MODES),
@@ -147,6 +148,9 @@ class Config(_Settings):
     jit : str
         Whether loops become native code, which needs llvmlite: "auto", those of functions that have run for a while, on
         a thread of its own; "always", all of them, before the first run; or "off" (environment: ``TRACER_JIT``).
+    jit_cache : str
+        The directory where native code is kept for later processes: "auto", ``tracer/jit`` in the user's directory for
+        caches; a path; or "off" (environment: ``TRACER_JIT_CACHE``). It takes 64 MiB at most.
     floatX : str
         dtype of symbolic variables that name none: "float64" or "float32".
     mode, optimizer, linker : str
@@ -176,7 +180,7 @@ class Config(_Settings):
 
     def __init__(self) -> None:
         super().__init__()
-        for name in ("threads", "check_nan", "backend", "verify", "jit"):
+        for name in ("threads", "check_nan", "backend", "verify", "jit", "jit_cache"):
             text = os.environ.get(f"TRACER_{name.upper()}")
             if text is not None:
                 self.set(name, _read(f"environment variable TRACER_{name.upper()}", FLAGS[name], text))

@@ -296,9 +296,10 @@ def test_a_function_that_runs_often_becomes_native() -> None:
         program = compiled.plan(x).executable.native
         assert count_native(program) == 0
         before = compiled(x)
-        for _ in range(int(jit.PATIENCE / program.cost) + 2):
-            compiled(x)
-        jit.wait()
+        for patience in (jit.SHORT_PATIENCE, jit.PATIENCE):
+            for _ in range(int(patience / program.cost) + 2):
+                compiled(x)
+            jit.wait()
         assert count_native(program) == 1
         np.testing.assert_array_equal(compiled(x), before)
         np.testing.assert_array_equal(compiled(x + 1.0), work(x + 1.0))
@@ -328,7 +329,7 @@ def test_a_failure_is_logged_and_changes_nothing(
     def fail(outline: object) -> None:
         raise RuntimeError("no such luck")
 
-    monkeypatch.setattr(compiler, "Code", fail)
+    monkeypatch.setattr(compiler, "compile_loop", fail)
     with tracer.config.changed(jit="auto"), caplog.at_level(logging.WARNING):
         compiled = tracer.compile(lambda x: work(x) + 17.0)
         x = np.arange(50.0)
@@ -341,7 +342,7 @@ def test_a_failure_is_logged_and_changes_nothing(
 def test_a_program_that_is_gone_is_not_translated(monkeypatch: pytest.MonkeyPatch) -> None:
     hurry(monkeypatch)
     made = []
-    monkeypatch.setattr(compiler, "Code", made.append)
+    monkeypatch.setattr(compiler, "compile_loop", made.append)
     case = Case((10,))
     case.store(case.step("negative", np.dtype("f8"), case.load(np.ones(10))), np.dtype("f8"))
     program = _kernels.Program(case.program())
@@ -349,7 +350,7 @@ def test_a_program_that_is_gone_is_not_translated(monkeypatch: pytest.MonkeyPatc
         jit.watch(program)
     gone = jit.weakref.ref(program)
     del program
-    jit._worker.put(gone)
+    jit._worker.put(gone, lambda _: made.append(0))
     jit.wait()
     assert not made
 

@@ -1,7 +1,8 @@
 """When loops get native code: those of programs that run often, on a thread of its own, one for the process.
 
-A program runs at once, in block kernels. When it has run for a while, its loops are translated, dearest first, and each
-is swapped in as soon as it is there. Loops that differ only in where their arrays are have the same code.
+A program runs at once, in block kernels. When it has run for a little, code that is there already is swapped in, from
+this process or from disk; when it has run for a while, its other loops are translated, dearest first, and each is
+swapped in as soon as it is there. Loops that differ only in where their arrays are have the same code.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ CHEAP_PROGRAM = 2e3
 """Nanoseconds of a run below which a program is left alone: calling it costs as much."""
 PATIENCE = 20e6
 """Nanoseconds of work after which a program is worth translating; about what one loop takes to translate."""
+SHORT_PATIENCE = 1e6
+"""Nanoseconds of work after which it is worth looking for what is there already."""
 RUNS = 2.5
 """Runs after which it is in any case, if it is long."""
 LONG_PROGRAM = 2e6
@@ -56,8 +59,21 @@ def watch(program: Program) -> None:
         patience = PATIENCE
         if program.cost > LONG_PROGRAM:
             patience = 0.0 if program.cost > HUGE_PROGRAM else min(PATIENCE, RUNS * program.cost)
-        reference = weakref.ref(program)
-        program.when_hot(patience, lambda: _worker.put(reference))
+        short = min(SHORT_PATIENCE, patience)
+        _when_hot(program, short, partial(_adopt, patience=patience - short))
+
+
+def _when_hot(program: Program, patience: float, task: Callable[[Program], Iterator[None]]) -> None:
+    reference = weakref.ref(program)
+    program.when_hot(patience, lambda: _worker.put(reference, task))
+
+
+def _adopt(program: Program, patience: float) -> Iterator[None]:
+    """Give a program the code that is there already, and see to it that it gets the rest."""
+    loops = _Loops(program, SMALL_SHARE)
+    yield from loops.settle(program, compiling=patience <= 0.0)
+    if loops.rest:
+        _when_hot(program, patience, partial(loops.settle, compiling=True))
 
 
 def translate(program: Program, share: float) -> Iterator[None]:
@@ -65,27 +81,62 @@ def translate(program: Program, share: float) -> Iterator[None]:
 
     Raises ImportError if llvmlite is missing.
     """
-    from tracer.run.native.compiler import Code
-    from tracer.run.native.generator import outline
+    return _Loops(program, share).settle(program, compiling=True)
 
-    numbers: dict[Outline, list[int]] = {}
-    costs: dict[Outline, float] = {}
-    total = 0.0
-    for number, (described, cost) in enumerate(program.loops()):
-        total += cost
-        found = outline(described)
-        if found is not None:
-            numbers.setdefault(found, []).append(number)
-            costs[found] = costs.get(found, 0.0) + cost
-    for found in sorted(numbers, key=costs.__getitem__, reverse=True):
-        if costs[found] < share * total:
-            return
-        code = _codes.get(found)
-        if code is None:
-            code = _codes[found] = Code(found)
-        for number in numbers[found]:
-            program.use_native(number, code.address, code)
-        yield
+
+class _Loops:
+    """The loops of a program that are still to get native code.
+
+    Attributes
+    ----------
+    rest : dict
+        Outline -> the numbers of the loops that have it, dearest first.
+    """
+
+    def __init__(self, program: Program, share: float) -> None:
+        from tracer.run.native.generator import outline
+
+        numbers: dict[Outline, list[int]] = {}
+        costs: dict[Outline, float] = {}
+        total = 0.0
+        for number, (described, cost) in enumerate(program.loops()):
+            total += cost
+            found = outline(described)
+            if found is not None:
+                numbers.setdefault(found, []).append(number)
+                costs[found] = costs.get(found, 0.0) + cost
+        order = sorted(numbers, key=costs.__getitem__, reverse=True)
+        self.rest = {found: numbers[found] for found in order if costs[found] >= share * total}
+
+    def settle(self, program: Program, compiling: bool) -> Iterator[None]:
+        """Give them code: that which is there already, or all; pauses after each outline."""
+        for found in list(self.rest):
+            code = _find(found, compiling)
+            if code is not None:
+                for number in self.rest.pop(found):
+                    program.use_native(number, code.address, code)
+            yield
+
+
+def _find(outline: Outline, compiling: bool) -> Code | None:
+    """The code of a loop: from this process, from disk, or made now; None if it would have to be made but must not."""
+    from tracer.run.native import cache
+    from tracer.run.native.compiler import Code, compile_loop
+
+    code = _codes.get(outline)
+    if code is not None:
+        return code
+    store = cache.store()
+    key = "" if store is None else cache.key_of(outline)
+    content = None if store is None else store.get(key)
+    if content is None:
+        if not compiling:
+            return None
+        content = compile_loop(outline)
+        if store is not None:
+            store.put(key, content)
+    code = _codes[outline] = Code(content)
+    return code
 
 
 def wait() -> None:
@@ -106,12 +157,12 @@ class _Worker:
         # Held during a translation: no process may be forked in the middle of one.
         self._busy = threading.Lock()
 
-    def put(self, reference: weakref.ref[Any]) -> None:
-        """Have a program translated, if it is still there by then."""
+    def put(self, reference: weakref.ref[Any], task: Callable[[Program], Iterator[None]]) -> None:
+        """Have something done for a program, if it is still there by then."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._serve, name="tracer-jit", daemon=True)
             self._thread.start()
-        self._tasks.put(partial(self._translate, reference))
+        self._tasks.put(partial(self._work, reference, task))
 
     def wait(self) -> None:
         if self._thread is not None:
@@ -139,9 +190,9 @@ class _Worker:
         while (task := self._tasks.get()) is not None:
             task()
 
-    def _translate(self, reference: weakref.ref[Any]) -> None:
+    def _work(self, reference: weakref.ref[Any], task: Callable[[Program], Iterator[None]]) -> None:
         program = reference()
-        steps = iter(()) if program is None else translate(program, SMALL_SHARE)
+        steps = iter(()) if program is None else task(program)
         try:
             while self.usable:
                 with self._busy:

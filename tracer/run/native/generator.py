@@ -17,6 +17,8 @@ from tracer.run.native.scalars import Scalars, supports
 from tracer.run.native.writer import Value, constant, part_type, type_name
 
 Ints = tuple[int, ...]
+FUNCTION = "loop"
+"""The name of the function of a module."""
 LONGEST = 400
 """Steps of the longest loop that is translated: LLVM's time grows faster than the code."""
 
@@ -95,7 +97,7 @@ def _register_dtype(loop: Loop, loads: Sequence[Operand], register: int) -> np.d
 
 
 def module_text(outline: Outline) -> str:
-    """A module with the function `loop`."""
+    """A module with the function of a loop."""
     return _Generator(outline).text()
 
 
@@ -127,8 +129,8 @@ class _Generator:
         body = "\n".join(self.code.lines)
         declarations = "\n".join(sorted(self.code.declarations))
         return (
-            f"define void @loop(ptr noalias nocapture readonly %slots, i64 %begin, i64 %end) nounwind {{\nentry:\n"
-            f"{body}\n  ret void\n}}\n{declarations}\n{self.metadata()}"
+            f"define void @{FUNCTION}(ptr noalias nocapture readonly %slots, i64 %begin, i64 %end) nounwind {{\n"
+            f"entry:\n{body}\n  ret void\n}}\n{declarations}\n{self.metadata()}"
         )
 
     def operands(self) -> list[Operand]:
