@@ -22,6 +22,7 @@ from tracer.rewrite.driver import rewrite
 from tracer.rewrite.loops import has_bodies, map_bodies, merge, prune
 from tracer.rewrite.motion import move_out
 from tracer.rewrite.rule import Frozen, Rule
+from tracer.rewrite.short_axes import write_out_short_axes
 from tracer.rewrite.stabilise import STABILISE
 from tracer.rewrite.stencils import gather_windows
 
@@ -115,6 +116,7 @@ PASSES: list[tuple[str, Pass]] = [
     ("optimise loops", optimise_loops),
     ("lazy branches", lazy_branches),
     ("gather windows", gather_windows),
+    ("write out short axes", write_out_short_axes),
     ("merge draws", merge_draws),
 ]
 """What `optimise` runs, top to bottom: common subexpressions are shared and dead code is gone by construction."""
