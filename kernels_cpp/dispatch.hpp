@@ -36,6 +36,8 @@ class Leaves {
     void add_array(PyObject* array);
     void add_scalar(PyObject* scalar);  // a NumPy scalar; its value is copied
     void add_new(PyObject* stolen);     // an array made for this call
+    // An array made for this call that stands for an object of the caller.
+    void add_for(PyObject* object, PyObject* stolen);
     // A Python int or float as an element of this type; false, with nothing added, if the type cannot hold it.
     bool add_number(PyObject* number, int type_number, bool lossy);
     void keep(PyObject* stolen);  // a reference that only has to live as long as the call
@@ -85,12 +87,13 @@ struct ArrayEntry {
 
 // What one parameter must look like.
 struct Entry {
-    enum class Kind { Array, Number, Float, Cast, Static, Weak, Tuple, List, Dict, Attributes };
+    enum class Kind { Array, Number, Float, Cast, Read, Static, Weak, Tuple, List, Dict, Attributes };
     Kind kind;
-    int leaf = -1;                 // Array, Number, Float, Cast: place in Plan::entries
+    int leaf = -1;                 // Array, Number, Float, Cast, Read: place in Plan::entries
     int source = -1;               // Cast: place in Plan::sources
     bool lossy = false;            // Number: a float may be rounded to a narrower one
-    py::object object;             // Static: the value; Weak: the reference; Tuple, Attributes: the exact type
+    py::object object;             // Static: the value; Weak: the reference; Tuple, Attributes: the exact type;
+                                   // Read: a function from the argument to its array, or None
     std::vector<py::object> keys;  // Dict, Attributes
     std::vector<Entry> children;
 
@@ -122,13 +125,14 @@ struct Result {
 };
 
 struct Update {
-    py::object cell;
+    py::object cell;  // a list of one array; or a function that takes the array
     int output;
     bool copied;  // the same output leaves the call elsewhere too
 };
 
 struct WriteBack {
     int leaf, output;
+    py::object store;  // a function of the caller's object and the array; None: it is an array
 };
 
 // What a program says about the arrays of one call, kept while plans with the same question are tried.
@@ -186,7 +190,8 @@ class Plan {
     Program* program_;
     std::vector<ArrayEntry> entries_;  // arrays in arguments, then captured, then shared
     std::vector<ArrayEntry> sources_;  // arguments that the program takes as arrays of another type
-    std::vector<py::object> captured_, shared_;
+    std::vector<py::object> captured_;
+    std::vector<py::object> shared_;  // lists of one array, or functions that give it
     std::vector<Update> updates_;
     std::vector<WriteBack> write_backs_;
     std::vector<Guard> guards_;
@@ -211,6 +216,7 @@ class Plan {
     bool matches_entry(const Entry& entry, PyObject* value, Leaves& leaves) const;
     bool matches_array(const ArrayEntry& entry, PyObject* value, Leaves& leaves) const;
     bool matches_cast(const Entry& entry, PyObject* value, Leaves& leaves) const;
+    bool matches_read(const Entry& entry, PyObject* value, Leaves& leaves) const;
     bool matches_tuple(const Entry& entry, PyObject* value, Leaves& leaves) const;
     bool matches_list(const Entry& entry, PyObject* value, Leaves& leaves) const;
     bool matches_dict(const Entry& entry, PyObject* value, Leaves& leaves) const;

@@ -154,6 +154,12 @@ void Leaves::add_new(PyObject* stolen) {
     objects_[count_++] = stolen;
 }
 
+void Leaves::add_for(PyObject* object, PyObject* stolen) {
+    add_new(stolen);
+    kept_.push_back(stolen);
+    objects_[count_ - 1] = Py_NewRef(object);
+}
+
 void Leaves::keep(PyObject* stolen) {
     kept_.push_back(stolen);
 }
@@ -302,6 +308,32 @@ PyObject* Result::build(PyObject* const* outputs, const Leaves& leaves) const {
         return PyObject_CallObject(object.ptr(), sequence.ptr());
     }
     return sequence.release().ptr();
+}
+
+// --- arguments that become arrays
+
+bool Plan::matches_cast(const Entry& entry, PyObject* value, Leaves& leaves) const {
+    if (!PyArray_CheckExact(value) || !sources_[entry.source].matches(value)) {
+        return false;
+    }
+    PyArray_Descr* descriptor = PyArray_DescrFromType(entries_[entry.leaf].type_number);
+    PyObject* made = PyArray_CastToType(reinterpret_cast<PyArrayObject*>(value), descriptor, 0);
+    if (made == nullptr) {
+        PyErr_Clear();
+        return false;
+    }
+    leaves.add_new(made);
+    return true;
+}
+
+bool Plan::matches_read(const Entry& entry, PyObject* value, Leaves& leaves) const {
+    py::object array = py::reinterpret_steal<py::object>(PyObject_CallOneArg(entry.object.ptr(), value));
+    if (!array || !PyArray_CheckExact(array.ptr()) || !entries_[entry.leaf].matches(array.ptr())) {
+        PyErr_Clear();
+        return false;
+    }
+    leaves.add_for(value, array.release().ptr());
+    return true;
 }
 
 // --- nests of arguments

@@ -14,6 +14,12 @@ py::object attribute_type(py::handle type) {
     return py::reinterpret_borrow<py::object>(type);
 }
 
+void check_cell(py::handle cell) {
+    if (!PyList_CheckExact(cell.ptr()) && PyCallable_Check(cell.ptr()) == 0) {
+        throw py::type_error("plan: a cell is neither a list nor a function");
+    }
+}
+
 std::string read_kind(py::handle description) {
     if (!PyTuple_CheckExact(description.ptr()) || PyTuple_GET_SIZE(description.ptr()) < 2) {
         throw py::type_error("plan: a description is not a tuple of a kind and its contents");
@@ -164,16 +170,16 @@ Plan::Plan(py::handle spec, py::handle keyword_names, py::object program, py::ha
     const int64_t argument_leaves = leaf_count();
     read_arrays(captured, captured_entries, false);
     read_arrays(shared, shared_entries, true);
+    const int64_t held_leaves = argument_leaves + static_cast<int64_t>(captured_.size());
     for (py::handle update : updates) {
         const py::object cell = update[py::int_(0)];
-        if (!PyList_CheckExact(cell.ptr())) {
-            throw py::type_error("plan: a cell is not a list");
-        }
+        check_cell(cell);
         updates_.push_back({cell, read_index(update[py::int_(1)], program_->output_count(), "output"), false});
     }
     for (py::handle item : write_backs) {
-        write_backs_.push_back({read_index(item[py::int_(0)], argument_leaves, "argument leaf"),
-                                read_index(item[py::int_(1)], program_->output_count(), "output")});
+        write_backs_.push_back({read_index(item[py::int_(0)], held_leaves, "leaf to write"),
+                                read_index(item[py::int_(1)], program_->output_count(), "output"),
+                                py::len(item) > 2 ? py::object(item[py::int_(2)]) : py::none()});
     }
     for (py::handle guard : guards) {
         guards_.push_back(read_guard(guard));
@@ -216,6 +222,11 @@ Entry Plan::read_entry(py::handle description) {
         entry.source = static_cast<int>(sources_.size());
         sources_.emplace_back(content);
         entries_.emplace_back(py::make_tuple("array", description[py::int_(2)], content[py::int_(2)], py::none()));
+    } else if (kind == "read") {  // by a function that gives None for what it does not take
+        entry.kind = Entry::Kind::Read;
+        entry.leaf = leaf_count();
+        entry.object = description[py::int_(2)];
+        entries_.emplace_back(content);
     } else if (kind == "static") {
         entry.kind = Entry::Kind::Static;
         entry.object = content;
@@ -252,8 +263,10 @@ void Plan::read_arrays(py::handle arrays, py::handle entries, bool shared) {
         throw py::value_error("plan: arrays and their entries differ in number");
     }
     for (py::handle array : arrays) {
-        if (shared ? !PyList_CheckExact(array.ptr()) : !PyArray_CheckExact(array.ptr())) {
-            throw py::type_error(shared ? "plan: a cell is not a list" : "plan: a captured object is not an array");
+        if (shared) {
+            check_cell(array);
+        } else if (!PyArray_CheckExact(array.ptr())) {
+            throw py::type_error("plan: a captured object is not an array");
         }
         (shared ? shared_ : captured_).push_back(py::reinterpret_borrow<py::object>(array));
     }
@@ -358,6 +371,15 @@ bool Plan::matches_captures(Leaves& leaves) const {
         leaves.add_array(array.ptr());
     }
     for (const py::object& cell : shared_) {
+        if (!PyList_CheckExact(cell.ptr())) {
+            py::object array = py::reinterpret_steal<py::object>(PyObject_CallNoArgs(cell.ptr()));
+            if (!array || !PyArray_CheckExact(array.ptr()) || !entries_[leaves.count()].matches(array.ptr())) {
+                PyErr_Clear();
+                return false;
+            }
+            leaves.add_new(array.release().ptr());
+            continue;
+        }
         if (PyList_GET_SIZE(cell.ptr()) != 1) {
             return false;
         }
@@ -398,20 +420,6 @@ bool Plan::matches_array(const ArrayEntry& entry, PyObject* value, Leaves& leave
     return false;
 }
 
-bool Plan::matches_cast(const Entry& entry, PyObject* value, Leaves& leaves) const {
-    if (!PyArray_CheckExact(value) || !sources_[entry.source].matches(value)) {
-        return false;
-    }
-    PyArray_Descr* descriptor = PyArray_DescrFromType(entries_[entry.leaf].type_number);
-    PyObject* made = PyArray_CastToType(reinterpret_cast<PyArrayObject*>(value), descriptor, 0);
-    if (made == nullptr) {
-        PyErr_Clear();
-        return false;
-    }
-    leaves.add_new(made);
-    return true;
-}
-
 bool Plan::matches_entry(const Entry& entry, PyObject* value, Leaves& leaves) const {
     switch (entry.kind) {
         case Entry::Kind::Array:
@@ -423,6 +431,8 @@ bool Plan::matches_entry(const Entry& entry, PyObject* value, Leaves& leaves) co
             return PyFloat_CheckExact(value) && leaves.add_number(value, entries_[entry.leaf].type_number, false);
         case Entry::Kind::Cast:
             return matches_cast(entry, value, leaves);
+        case Entry::Kind::Read:
+            return matches_read(entry, value, leaves);
         case Entry::Kind::Static:
             return strictly_equal(entry.object.ptr(), value);
         case Entry::Kind::Weak:
@@ -520,21 +530,31 @@ void Plan::assign(PyObject** outputs, const Leaves& leaves) const {
         }
     }
     for (const Update& update : updates_) {
-        if (PyList_GET_SIZE(update.cell.ptr()) != 1) {
+        if (PyList_CheckExact(update.cell.ptr()) && PyList_GET_SIZE(update.cell.ptr()) != 1) {
             throw std::runtime_error("the cell of a shared variable is no longer a list of one array");
         }
     }
     for (const WriteBack& item : write_backs_) {
-        auto* target = reinterpret_cast<PyArrayObject*>(leaves.object(item.leaf));
-        if (PyArray_CopyInto(target, reinterpret_cast<PyArrayObject*>(outputs[item.output])) < 0) {
+        PyObject *target = leaves.object(item.leaf), *output = outputs[item.output];
+        if (!item.store.is_none()) {
+            item.store(py::handle(target), py::handle(output));
+        } else if (PyArray_CopyInto(reinterpret_cast<PyArrayObject*>(target),
+                                    reinterpret_cast<PyArrayObject*>(output)) < 0) {
             throw py::error_already_set();
         }
     }
     for (size_t i = 0; i < updates_.size(); ++i) {
-        // The old array goes where the new one was and is let go of last: from here on no Python code may run.
-        PyObject* old = PyList_GET_ITEM(updates_[i].cell.ptr(), 0);
-        PyList_SET_ITEM(updates_[i].cell.ptr(), 0, values.get()[i]);
-        values.get()[i] = old;
+        if (!PyList_CheckExact(updates_[i].cell.ptr())) {
+            updates_[i].cell(py::handle(values.get()[i]));
+        }
+    }
+    for (size_t i = 0; i < updates_.size(); ++i) {
+        if (PyList_CheckExact(updates_[i].cell.ptr()) && PyList_GET_SIZE(updates_[i].cell.ptr()) == 1) {
+            // The old array goes where the new one was and is let go of last: from here on no Python code may run.
+            PyObject* old = PyList_GET_ITEM(updates_[i].cell.ptr(), 0);
+            PyList_SET_ITEM(updates_[i].cell.ptr(), 0, values.get()[i]);
+            values.get()[i] = old;
+        }
     }
 }
 
@@ -552,6 +572,9 @@ void Plan::visit_objects(const std::function<void(py::object&)>& visit) {
     }
     for (Update& update : updates_) {
         visit(update.cell);
+    }
+    for (WriteBack& item : write_backs_) {
+        visit(item.store);
     }
     for (Guard& guard : guards_) {
         for (py::object* object : {&guard.holder, &guard.name, &guard.expected}) {

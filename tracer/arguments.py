@@ -11,8 +11,9 @@ import numpy as np
 
 from tracer import errors
 from tracer.aliasing import Group
+from tracer.ops.generators import source_of
 from tracer.tracing import trace
-from tracer.tracing.generators import is_generator
+from tracer.tracing.generators import Stream, is_generator, key_of, state_if
 from tracer.tracing.proxy import Proxy
 from tracer.tree import Structure, leaf_paths, rebuild
 
@@ -190,14 +191,15 @@ class _NoFastPath(Exception):
     """A nest that only the slow path takes apart."""
 
 
-def spec(leaves: Leaves, scalars: Collection[int] = ()) -> tuple[Any, ...] | None:
+def spec(leaves: Leaves, scalars: Collection[int] = (), streams: Sequence[Stream] = ()) -> tuple[Any, ...] | None:
     """How the dispatcher recognises such arguments; None where it cannot.
 
-    `scalars` are traced leaves, counted among these, that only NumPy scalars may stand for, not 0-d arrays.
+    `scalars` are traced leaves, counted among these, that only NumPy scalars may stand for, not 0-d arrays. `streams`
+    are captured: no generator among the arguments may draw from them.
     """
-    if leaves.groups or any(map(is_generator, leaves.originals)):
+    if leaves.groups or sum(map(is_generator, leaves.originals)) > 1:  # two might draw from one stream
         return None
-    found = iter(_leaf_specs(leaves, scalars))
+    found = iter(_leaf_specs(leaves, scalars, frozenset(key_of(item.generator) for item in streams)))
     try:
         positional = [_spec_of(child, found) for child in leaves.structure.children[0].children]
         keywords = [_spec_of(child, found) for child in leaves.structure.children[1].children]
@@ -206,13 +208,16 @@ def spec(leaves: Leaves, scalars: Collection[int] = ()) -> tuple[Any, ...] | Non
     return (*positional, *keywords)
 
 
-def _leaf_specs(leaves: Leaves, scalars: Collection[int]) -> Iterator[tuple[Any, ...]]:
-    traced = iter(range(len(leaves.originals)))
+def _leaf_specs(leaves: Leaves, scalars: Collection[int], captured: frozenset[int]) -> Iterator[tuple[Any, ...]]:
+    traced = iter(enumerate(leaves.originals))
     for place, (value, is_array) in enumerate(zip(leaves.values, leaves.is_array, strict=True)):
+        number, original = next(traced) if is_array else (-1, None)
         if not is_array:
             yield "static", value
-        elif next(traced) in scalars:
+        elif number in scalars:
             raise _NoFastPath
+        elif is_generator(original):
+            yield "read", ("array", *array_entry(value)), functools.partial(state_if, source_of(original), captured)
         else:
             yield ("float", value.dtype.num) if place in leaves.weak else ("array", *array_entry(value))
 

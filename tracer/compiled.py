@@ -50,7 +50,7 @@ from tracer.repeating import MOST_RUNS, Call, Calls, GeneratorState, Repeatable
 from tracer.run.cpu import Dispatcher
 from tracer.tracing import trace
 from tracer.tracing.capture import Earlier, label_of
-from tracer.tracing.generators import is_generator, is_same_stream
+from tracer.tracing.generators import is_generator, is_same_stream, write_back
 from tracer.tracing.proxy import Proxy
 from tracer.tracing.questions import Evaluator, Question
 from tracer.tracing.replay import is_computing
@@ -522,9 +522,10 @@ class Compiled(Dispatcher, Repeatable):
 
     def _add_fast_path(self, plan: Plan, leaves: Leaves, kwargs: Mapping[str, Any]) -> None:
         traced = plan.traced
-        described = spec(leaves, traced.scalars)
-        if described is None or config.check_nan or traced.stored or not plan.is_native_path or traced.streams:
+        described = spec(leaves, traced.scalars, traced.streams)
+        if described is None or config.check_nan or not plan.is_native_path:
             return
+        drawn = [place for place, item in enumerate(leaves.originals) if is_generator(item)]
         question = None
         if traced.questions:
             if plan.asker is not None and plan.asker.native is None:
@@ -533,11 +534,14 @@ class Compiled(Dispatcher, Repeatable):
             asker = None if plan.asker is None else plan.asker.native
             question = asker, plan.packed.expected, tree, plan.packed.steps
         count, split = traced.argument_count, traced.argument_count + len(traced.captured)
-        cells = [item.cell for item in traced.shared]
-        if traced.written:  # what is written must not share memory with what the trace has looked at
+        cells: list[Any] = [item.cell if isinstance(item, Shared) else item.read for item in traced.shared]
+        held = [*traced.captured, *(item.cell[0] for item in traced.shared)]
+        if traced.written or traced.stored:  # what is written must not share memory with what the trace has looked at
             cells += [[array] for array, _ in traced.watched]
-        held = (*traced.captured, *(cell[0] for cell in cells))
+            held += [array for array, _ in traced.watched]
         entries = [("array", *array_entry(array)) for array in (*leaves.arrays, *held)]
+        updates = [item.cell if isinstance(item, Shared) else item.store for item in traced.updated]
+        places = [*traced.written, *(count + place for place in traced.stored)]
         first = traced.result_count
         self.add(
             described,
@@ -547,8 +551,11 @@ class Compiled(Dispatcher, Repeatable):
             entries[count:split],
             cells,
             entries[split:],
-            [(item.cell, first + number) for number, item in enumerate(traced.updated)],
-            [(place, first + len(traced.updated) + number) for number, place in enumerate(traced.written)],
+            [(cell, number) for number, cell in enumerate(updates, first)],
+            [
+                (place, n, write_back) if place in drawn else (place, n)
+                for n, place in enumerate(places, first + len(updates))
+            ],
             [*setting_guards(), *(tuple(guard[:4]) for guard in traced.guards)],
             output_tree(traced.structure, iter(traced.results)),
             None,

@@ -16,7 +16,7 @@ from tracer import errors
 from tracer.errors import random as texts
 from tracer.graph.node import Node, constant, input_node
 from tracer.graph.rules import lift_arrays, literal
-from tracer.ops.generators import DRAW, Draw, bits_of, load_state, source_of, state_of
+from tracer.ops.generators import DRAW, Draw, Source, bits_of, load_state, source_of, state_of
 from tracer.tracing import shared, trace
 from tracer.tracing.proxy import Proxy, has_proxy
 from tracer.types import Shape, broadcast_shapes
@@ -64,13 +64,24 @@ class Stream:
     @property
     def cell(self) -> tuple[np.ndarray[Any, Any]]:
         """The state that the generator has now."""
-        return (state_of(self.generator),)
+        return (self.read(),)
+
+    def read(self) -> np.ndarray[Any, Any]:
+        """The state that the generator has now."""
+        return state_of(self.generator)
 
     def store(self, value: np.ndarray[Any, Any]) -> None:
         """Give the generator the state that a call computed."""
         if trace.RUNNING["traces"]:
             DRAWN_ELSEWHERE.add(key_of(self.generator))
         load_state(self.generator, value)
+
+
+def state_if(source: Source, others: frozenset[int], value: Any) -> np.ndarray[Any, Any] | None:
+    """The state of a generator of this kind; None for any other value, and for those with one of these keys."""
+    if not is_generator(value) or source_of(value) != source or key_of(value) in others:
+        return None
+    return state_of(value)
 
 
 def is_same_stream(one: Any, other: Real) -> bool:
