@@ -8,32 +8,35 @@ Programs written for Theano find its names here too: `import tracer as theano, t
 
 from typing import TYPE_CHECKING
 
-from tracer import errors as errors
-from tracer import optim as optim
-from tracer import random as random
-from tracer import testing as testing
-from tracer import theano_paths as theano_paths
-from tracer.api import compile as compile
-from tracer.api import debugprint as debugprint
-from tracer.api import draw as draw
-from tracer.api import grad as grad
-from tracer.api import pp as pp
-from tracer.batching import vmap as vmap
-from tracer.config import change_flags as change_flags
-from tracer.config import config as config
-from tracer.derivatives import elementwise_grad as elementwise_grad
-from tracer.derivatives import hessian as hessian
-from tracer.derivatives import hvp as hvp
-from tracer.derivatives import jacfwd as jacfwd
-from tracer.derivatives import jacobian as jacobian
-from tracer.derivatives import jacrev as jacrev
-from tracer.derivatives import jvp as jvp
-from tracer.derivatives import linear_transpose as linear_transpose
-from tracer.derivatives import linearize as linearize
-from tracer.derivatives import value_and_grad as value_and_grad
-from tracer.derivatives import vjp as vjp
-from tracer.tracing.shared import Shared as Shared
-from tracer.tracing.shared import shared as shared
+from tracer.collecting import without_collector as _without_collector
+
+with _without_collector():  # a collection in the middle would take as long as a good part of all this
+    from tracer import errors as errors
+    from tracer import optim as optim
+    from tracer import random as random
+    from tracer import testing as testing
+    from tracer import theano_paths as theano_paths
+    from tracer.api import compile as compile
+    from tracer.api import debugprint as debugprint
+    from tracer.api import draw as draw
+    from tracer.api import grad as grad
+    from tracer.api import pp as pp
+    from tracer.batching import vmap as vmap
+    from tracer.config import change_flags as change_flags
+    from tracer.config import config as config
+    from tracer.derivatives import elementwise_grad as elementwise_grad
+    from tracer.derivatives import hessian as hessian
+    from tracer.derivatives import hvp as hvp
+    from tracer.derivatives import jacfwd as jacfwd
+    from tracer.derivatives import jacobian as jacobian
+    from tracer.derivatives import jacrev as jacrev
+    from tracer.derivatives import jvp as jvp
+    from tracer.derivatives import linear_transpose as linear_transpose
+    from tracer.derivatives import linearize as linearize
+    from tracer.derivatives import value_and_grad as value_and_grad
+    from tracer.derivatives import vjp as vjp
+    from tracer.tracing.shared import Shared as Shared
+    from tracer.tracing.shared import shared as shared
 
 __version__ = "0.1.0"
 version = __version__

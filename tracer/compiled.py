@@ -28,6 +28,7 @@ from tracer.arguments import (
     spec,
     static_key,
 )
+from tracer.collecting import without_collector
 from tracer.config import config
 from tracer.errors import branches as texts
 from tracer.explaining import explanation
@@ -43,7 +44,6 @@ from tracer.pipeline import (
     setting_guards,
     trace_function,
     value_of,
-    without_collector,
 )
 from tracer.repeated_graph import no_results, repeated_trace
 from tracer.repeating import MOST_RUNS, Call, Calls, GeneratorState, Repeatable

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
-import itertools
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -30,31 +28,6 @@ from tracer.tree import Structure, flatten, unflatten
 from tracer.types import element_strides
 
 selected.install()
-
-
-_rounds = itertools.count(1)
-_MOST_ROUNDS = 512
-
-
-@contextmanager
-def without_collector() -> Iterator[None]:
-    """Keep the cyclic garbage collector from walking a growing graph of objects again and again."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            # What is young counts as old from here on: looking through a large graph for cycles would cost more than
-            # a pass over it, and there are hardly any. Python does not see what has become old, hence the last case.
-            if gc.get_freeze_count():
-                gc.collect(0)
-            elif next(_rounds) % _MOST_ROUNDS == 0:
-                gc.collect()
-            else:
-                gc.freeze()
-                gc.unfreeze()
-            gc.enable()
 
 
 class Result(NamedTuple):

@@ -131,7 +131,7 @@ def branching() -> Program:
     add = Loop((3,), (views[0], views[1]), (), (Step("add", F64, F64, (0, 1)),), (Store(2, views[2]),), (), "if.py:1")
     call = Call(_checked, ((views[0], (3,)), (views[1], (3,))), ((views[2], (3,)),), "if.py:2")
     then, otherwise = (Program(tuple(inner), (), (item,), 0, 1) for item in (add, call))
-    buffers = [Buffer("argument", BOOL, (), (), 0), *(replace(item, index=item.index + 1) for item in inner[:2])]
+    buffers = [Buffer("argument", BOOL, (), (), 0), *(item._replace(index=item.index + 1) for item in inner[:2])]
     buffers.append(Buffer("output", F64, (3,), (1,), 0))
     outer = [View(number, 0, (1,)) for number in range(1, 4)]
     branch = Branch(View(0, 0, ()), (then, otherwise), tuple(outer[:2]), (outer[2],), None, "if.py:3")
@@ -167,7 +167,7 @@ def test_a_failure_inside_names_the_line_inside() -> None:
 def scan_with(**fields: Any) -> Change:
     def change(program: Program) -> Program:
         *rest, scan = program.instructions
-        return replace(program, instructions=(*rest, replace(scan, **fields)))
+        return replace(program, instructions=(*rest, scan._replace(**fields)))
 
     return change
 
@@ -175,7 +175,7 @@ def scan_with(**fields: Any) -> Change:
 def window_with(group: str, number: int, **fields: Any) -> Change:
     def change(program: Program) -> Program:
         windows = list(getattr(program.instructions[-1], group))
-        windows[number] = Window(replace(windows[number].view, **fields))
+        windows[number] = Window(windows[number].view._replace(**fields))
         return scan_with(**{group: tuple(windows)})(program)
 
     return change
@@ -217,7 +217,7 @@ CORRUPTIONS: dict[str, Change] = {
     "a body that is malformed": body_with(outputs=7),
     "a body that writes to its argument": lambda program: body_with(
         instructions=tuple(
-            replace(item, stores=(Store(0, View(0, 0, (1,))), *item.stores)) if number == 1 else item
+            item._replace(stores=(Store(0, View(0, 0, (1,))), *item.stores)) if number == 1 else item
             for number, item in enumerate(program.instructions[-1].program.instructions)
         )
     )(program),
@@ -248,7 +248,7 @@ BRANCH_CORRUPTIONS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", BRANCH_CORRUPTIONS)
 def test_corrupted_branches_are_refused(name: str) -> None:
     program = branching()
-    program = replace(program, instructions=(replace(program.instructions[0], **BRANCH_CORRUPTIONS[name]),))
+    program = replace(program, instructions=(program.instructions[0]._replace(**BRANCH_CORRUPTIONS[name]),))
     with pytest.raises(ProgramError):
         program.verify()
     with pytest.raises((ValueError, TypeError)):

@@ -84,7 +84,7 @@ def other_program() -> Program:
 def with_buffer(number: int, **changes: Any) -> Change:
     def change(program: Program) -> Program:
         buffers = list(program.buffers)
-        buffers[number] = replace(buffers[number], **changes)
+        buffers[number] = buffers[number]._replace(**changes)
         return replace(program, buffers=tuple(buffers))
 
     return change
@@ -93,7 +93,7 @@ def with_buffer(number: int, **changes: Any) -> Change:
 def with_instruction(number: int, **changes: Any) -> Change:
     def change(program: Program) -> Program:
         instructions = list(program.instructions)
-        instructions[number] = replace(instructions[number], **changes)
+        instructions[number] = instructions[number]._replace(**changes)
         return replace(program, instructions=tuple(instructions))
 
     return change

@@ -77,24 +77,24 @@ def changed(change):
 
 def with_first(loop, **fields):
     """A loop whose first sweep is another one."""
-    return replace(loop, sweeps=(replace(loop.sweeps[0], **fields), *loop.sweeps[1:]))
+    return loop._replace(sweeps=(loop.sweeps[0]._replace(**fields), *loop.sweeps[1:]))
 
 
 CHANGES = {
     "backward": lambda loop: with_first(loop, backward=True),
-    "no sweeps": lambda loop: replace(loop, sweeps=()),
+    "no sweeps": lambda loop: loop._replace(sweeps=()),
     "fewer carries": lambda loop: with_first(loop, carries=loop.sweeps[0].carries[:1]),
-    "fewer fixed values": lambda loop: replace(loop, fixed=loop.fixed[:-1]),
-    "another condition": lambda loop: replace(loop, condition=loop.sweeps[0].program),
+    "fewer fixed values": lambda loop: loop._replace(fixed=loop.fixed[:-1]),
+    "another condition": lambda loop: loop._replace(condition=loop.sweeps[0].program),
     "one memory for two carries": lambda loop: with_first(
         loop, carries=((loop.sweeps[0].carries[1][0], loop.sweeps[0].carries[0][0]), loop.sweeps[0].carries[1])
     ),
-    "a carry that is fixed too": lambda loop: replace(loop, fixed=(loop.sweeps[0].carries[0][0], *loop.fixed[1:])),
+    "a carry that is fixed too": lambda loop: loop._replace(fixed=(loop.sweeps[0].carries[0][0], *loop.fixed[1:])),
     "outside of its buffer": lambda loop: with_first(
-        loop, carries=tuple((replace(home, offset=1000), replace(home, offset=1000))
+        loop, carries=tuple((home._replace(offset=1000), home._replace(offset=1000))
                             for home, _ in loop.sweeps[0].carries)
     ),
-    "no such buffer": lambda loop: replace(loop, fixed=(View(99, 0, ()), *loop.fixed[1:])),
+    "no such buffer": lambda loop: loop._replace(fixed=(View(99, 0, ()), *loop.fixed[1:])),
 }  # fmt: skip
 
 

@@ -199,8 +199,8 @@ class Emitter:
         targets = []
         for history, initial, lags in zip(made.states, frame.arguments(node.inputs).initials, frame.lags, strict=True):
             length, row = initial.type.known_shape[0], history.strides[0]
-            sources += [Window(replace(history, offset=(length - lag) * row)) for lag in lags]
-            targets.append(Window(replace(history, offset=length * row)))
+            sources += [Window(history._replace(offset=(length - lag) * row)) for lag in lags]
+            targets.append(Window(history._replace(offset=length * row)))
         carries = []
         for view, own in zip(made.carries, frame.results(body.outputs).carries, strict=True):
             pair = (len(sources), len(targets))
@@ -287,11 +287,11 @@ def without_copies(program: LoweredProgram, argument: int, output: int) -> Lower
     for instruction, made in zip(program.instructions, program.nodes, strict=True):
         if isinstance(instruction, Loop):
             views = enumerate(instruction.loads)
-            same = {place: replace(view, buffer=new) for place, view in views if view.buffer == old}
+            same = {place: view._replace(buffer=new) for place, view in views if view.buffer == old}
             stores = tuple([store for store in instruction.stores if same.get(store.register) != store.view])
             if not stores and not instruction.reduces:
                 continue
-            instruction = replace(instruction, stores=stores)
+            instruction = instruction._replace(stores=stores)
         instructions.append(instruction)
         nodes.append(made)
     return replace(program, instructions=tuple(instructions), nodes=tuple(nodes))

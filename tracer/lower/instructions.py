@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, NamedTuple
 
 import numpy as np
 
 Shape = tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Buffer:
+class Buffer(NamedTuple):
     """A piece of memory that instructions look at through views.
 
     Attributes
@@ -37,7 +35,7 @@ class Buffer:
     dtype: np.dtype[Any]
     shape: Shape
     strides: Shape
-    index: int = 0
+    index: int = 0  # type: ignore[assignment]
     offset: int = 0
 
     @property
@@ -51,8 +49,7 @@ class Buffer:
         return self.size * self.dtype.itemsize
 
 
-@dataclass(frozen=True)
-class View:
+class View(NamedTuple):
     """A strided window on a buffer: one stride per dimension of the instruction's domain, 0 to broadcast."""
 
     buffer: int
@@ -60,8 +57,7 @@ class View:
     strides: Shape
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """One scalar operation of a loop: `kernel` over registers of type `dtype`, giving a value of type `out`."""
 
     kernel: str
@@ -70,16 +66,14 @@ class Step:
     inputs: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Store:
+class Store(NamedTuple):
     """Writes a register to memory at every point of the domain."""
 
     register: int
     view: View
 
 
-@dataclass(frozen=True)
-class Reduce:
+class Reduce(NamedTuple):
     """Folds a register over the dimensions where the view's stride is 0; the target starts at the identity."""
 
     kind: str
@@ -87,8 +81,7 @@ class Reduce:
     view: View
 
 
-@dataclass(frozen=True)
-class Loop:
+class Loop(NamedTuple):
     """A fused loop: at every point of `shape`, load, compute, store and reduce.
 
     Registers are numbered loads first, then immediates, then steps; every one is written once.
@@ -101,11 +94,10 @@ class Loop:
     stores: tuple[Store, ...]
     reduces: tuple[Reduce, ...]
     line: str = ""
-    opcode: ClassVar[str] = "loop"
+    opcode = "loop"
 
 
-@dataclass(frozen=True)
-class MatMul:
+class MatMul(NamedTuple):
     """`out = alpha * a @ b (+ out)` over a batch; views stride over (*batch, m, k), (*batch, k, n), (*batch, m, n)."""
 
     dtype: np.dtype[Any]
@@ -119,11 +111,10 @@ class MatMul:
     alpha: float = 1.0
     accumulate: bool = False
     line: str = ""
-    opcode: ClassVar[str] = "matmul"
+    opcode = "matmul"
 
 
-@dataclass(frozen=True)
-class Gather:
+class Gather(NamedTuple):
     """`out[I..., R...] = source[index0[I], index1[I], ..., R...]` with negative indices wrapped, others checked.
 
     `shape` is I + R; `source` strides over the `axes` indexed axes of `source_shape` and then over R.
@@ -136,11 +127,10 @@ class Gather:
     indices: tuple[View, ...]
     out: View
     line: str = ""
-    opcode: ClassVar[str] = "gather"
+    opcode = "gather"
 
 
-@dataclass(frozen=True)
-class Scatter:
+class Scatter(NamedTuple):
     """`out[index0[I], ..., R...] += source[I..., R...]` (or `=`), repeated indices in order; the mirror of `Gather`."""
 
     shape: Shape
@@ -151,11 +141,10 @@ class Scatter:
     source: View
     mode: str = "add"
     line: str = ""
-    opcode: ClassVar[str] = "scatter"
+    opcode = "scatter"
 
 
-@dataclass(frozen=True)
-class Cumulative:
+class Cumulative(NamedTuple):
     """Running sum, product, maximum or minimum along one axis."""
 
     kind: str
@@ -164,11 +153,10 @@ class Cumulative:
     source: View
     out: View
     line: str = ""
-    opcode: ClassVar[str] = "cumulative"
+    opcode = "cumulative"
 
 
-@dataclass(frozen=True)
-class ArgReduce:
+class ArgReduce(NamedTuple):
     """Place of the first extreme along one axis; `out` (int64) strides over the shape without that axis."""
 
     kind: str
@@ -177,22 +165,20 @@ class ArgReduce:
     source: View
     out: View
     line: str = ""
-    opcode: ClassVar[str] = "arg_reduce"
+    opcode = "arg_reduce"
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(NamedTuple):
     """A Python function of arrays; what it returns is copied into the outputs. Pairs are (view, shape)."""
 
     function: Callable[..., Any]
     inputs: tuple[tuple[View, Shape], ...]
     outputs: tuple[tuple[View, Shape], ...]
     line: str = ""
-    opcode: ClassVar[str] = "call"
+    opcode = "call"
 
 
-@dataclass(frozen=True)
-class Window:
+class Window(NamedTuple):
     """Where an argument or output of a program is at each step: a view over (steps, *its shape).
 
     `backward` windows go from the last row that is used to the first.
@@ -202,8 +188,7 @@ class Window:
     backward: bool = False
 
 
-@dataclass(frozen=True)
-class Scan:
+class Scan(NamedTuple):
     """Runs a program once a step, on windows that move along larger arrays.
 
     Attributes
@@ -231,14 +216,13 @@ class Scan:
     carries: tuple[tuple[int, int], ...]
     stop: int = -1
     arena: View | None = None
-    count: View | None = None
+    count: View | None = None  # type: ignore[assignment]
     done: View | None = None
     line: str = ""
-    opcode: ClassVar[str] = "scan"
+    opcode = "scan"
 
 
-@dataclass(frozen=True)
-class Branch:
+class Branch(NamedTuple):
     """Runs the first of two programs if the predicate holds and else the second; a view per argument and output."""
 
     predicate: View
@@ -247,11 +231,10 @@ class Branch:
     targets: tuple[View, ...]
     arena: View | None = None
     line: str = ""
-    opcode: ClassVar[str] = "branch"
+    opcode = "branch"
 
 
-@dataclass(frozen=True)
-class Sweep:
+class Sweep(NamedTuple):
     """A program that is run once a step of a `While`.
 
     Attributes
@@ -270,8 +253,7 @@ class Sweep:
     backward: bool
 
 
-@dataclass(frozen=True)
-class While:
+class While(NamedTuple):
     """Runs the first of its sweeps while a condition holds, and the others over the same steps.
 
     Attributes
@@ -290,7 +272,7 @@ class While:
     fixed: tuple[View, ...]
     arena: View | None = None
     line: str = ""
-    opcode: ClassVar[str] = "while"
+    opcode = "while"
 
 
 Instruction = Loop | MatMul | Gather | Scatter | Cumulative | ArgReduce | Call | Scan | Branch | While

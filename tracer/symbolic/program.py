@@ -11,12 +11,13 @@ import numpy as np
 
 from tracer import errors
 from tracer.arguments import entry_of, in_whole_elements
+from tracer.collecting import without_collector
 from tracer.config import config
 from tracer.errors import function as texts
 from tracer.graph.graph import Graph
 from tracer.graph.node import Node, input_node
 from tracer.lower.build import Layout
-from tracer.pipeline import setting_guards, without_collector
+from tracer.pipeline import setting_guards
 from tracer.rewrite.passes import optimise
 from tracer.run import backend, reference
 from tracer.run.cpu import Dispatcher
