@@ -11,7 +11,7 @@ from tracer import derivatives, errors
 from tracer.checking import Checked
 from tracer.compiled import Compiled
 from tracer.errors.branches import BRANCHES as BRANCHES_CHOICE
-from tracer.graph import drawing, text
+from tracer.graph import text
 from tracer.graph.graph import toposort
 from tracer.graph.node import INPUT, Node
 from tracer.optim import UpdateRule
@@ -326,4 +326,4 @@ def draw(value: Any, file: str | os.PathLike[str], *args: Any, **kwargs: Any) ->
     if _is_symbolic(value):
         _printing().pydotprint(value, file, *args, print_output_file=False, **kwargs)
     else:
-        drawing.draw(_nodes_of(value, args, kwargs), os.fspath(file))
+        import_module("tracer.graph.drawing").draw(_nodes_of(value, args, kwargs), os.fspath(file))

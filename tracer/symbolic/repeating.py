@@ -10,7 +10,7 @@ import numpy as np
 
 from tracer.arguments import entry_of, in_whole_elements
 from tracer.config import config
-from tracer.pipeline import without_collector
+from tracer.collecting import without_collector
 from tracer.repeated_graph import Loop, repeated
 from tracer.repeating import MOST_RUNS, Calls
 from tracer.run import backend

@@ -7,7 +7,6 @@ become a graph. So one expression serves every shape, and derivatives, rewrites 
 
 from __future__ import annotations
 
-import pdb
 import warnings
 from collections.abc import Callable, Iterator
 from functools import wraps
@@ -289,6 +288,8 @@ def _warn_of_float64(type: Type) -> None:
     if config.warn_float64 == "raise":
         raise TypeError(text)
     if config.warn_float64 == "pdb":
+        import pdb
+
         pdb.set_trace()
     warnings.warn(text, stacklevel=2)
 
