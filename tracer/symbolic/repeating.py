@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tracer.arguments import entry_of, in_whole_elements
-from tracer.config import config
 from tracer.collecting import without_collector
+from tracer.config import config
 from tracer.repeated_graph import Loop, repeated
 from tracer.repeating import MOST_RUNS, Calls
 from tracer.run import backend
