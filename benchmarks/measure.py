@@ -1,7 +1,7 @@
-"""The clocks: first calls and memory in fresh processes, steady calls in turn within one, imports."""
+"""The clocks: first calls and memory in fresh processes, imports, and how such processes are started."""
 
+import compileall
 import ctypes
-import gc
 import json
 import os
 import resource
@@ -11,21 +11,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy
-
-from benchmarks.cases import find_case
-from benchmarks.peers import find_peer
+from benchmarks.cases import Case, find_case
+from benchmarks.peers import Peer, find_peer
 
 ROOT = Path(__file__).resolve().parent.parent
-TURN_SECONDS = 0.05
-SETTLE_SECONDS = 0.02
-MOST_SETTLE_STEPS = 100
-WARM_UP_SECONDS = 0.2
 SLOW_SECONDS = 2.0
 
 
@@ -35,6 +29,14 @@ class FirstCall:
 
     seconds: float
     memory: int
+
+
+class Failed(Exception):
+    """A process that did not get through, with the reason in a line and what it printed until then."""
+
+    def __init__(self, reason: str, output: str = "") -> None:
+        super().__init__(reason)
+        self.output = output
 
 
 def measure_first_call(case: str, peer: str, small: bool = False) -> FirstCall:
@@ -53,96 +55,127 @@ def measure_first_call(case: str, peer: str, small: bool = False) -> FirstCall:
     return FirstCall(seconds, _peak_memory() - before)
 
 
-def spawn_first_call(case: str, peer: str, limit: float, repeats: int) -> FirstCall | str:
-    """Medians over fresh processes, or the reason why there are none; slow ones are measured once."""
+class Child:
+    """A Python process of its own, with temporary files and caches in a folder of its own.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        What follows the interpreter.
+    scratch : path
+        Temporary files, and with them what the libraries keep of their compiled code.
+    cores : int, optional
+        Restricts it to so many processors, where the system can do so.
+    """
+
+    def __init__(self, arguments: Sequence[str], scratch: str, cores: int | None = None) -> None:
+        places = {"TMPDIR": scratch, "XDG_CACHE_HOME": scratch}
+        # An installed package has its bytecode, whatever the shell says about writing more of it.
+        environment = {name: text for name, text in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", *arguments],
+            cwd=ROOT,
+            env=environment | places,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            preexec_fn=None if cores is None else lambda: _keep_to(cores),
+        )
+
+    def output(self, limit: float) -> str:
+        """What it prints until it ends; `Failed` when it crashes or is not done in `limit` seconds."""
+        try:
+            output, errors = self.process.communicate(timeout=limit)
+        except subprocess.TimeoutExpired:
+            # A peer may have started compilers of its own: they share the new session's process group.
+            os.killpg(self.process.pid, signal.SIGKILL)
+            output, _ = self.process.communicate()
+            raise Failed(f"> {limit:g} s", output) from None
+        if self.process.returncode:
+            reason = (errors.strip().splitlines() or [f"exit status {self.process.returncode}"])[-1]
+            raise Failed(reason, output)
+        return output
+
+
+def _keep_to(cores: int) -> None:
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
+
+
+@contextmanager
+def scratch_folder() -> Iterator[str]:
+    """A folder that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="benchmark-", ignore_cleanup_errors=True) as folder:
+        yield folder
+
+
+def first_calls(
+    case: Case, peers: Sequence[Peer], limit: float, repeats: int, scratch: str
+) -> dict[str, FirstCall | str]:
+    """The first call of each peer, or the reason why there is none.
+
+    Those that compile for long are measured once and at the same time, one for each processor, and leave what they have
+    compiled in `scratch`.
+    """
+    found: dict[str, FirstCall | str] = {}
+    for peer in peers:
+        if not peer.slow:
+            found[peer.name] = _repeated(case.name, peer.name, limit, repeats)
+    slow = {peer.name: _start(case.name, peer.name, scratch) for peer in peers if peer.slow}
+    start = time.perf_counter()
+    for name, child in slow.items():
+        try:
+            found[name] = _read(child, max(limit - (time.perf_counter() - start), 0.1))
+        except Failed as failure:
+            found[name] = f"> {limit:g} s" if str(failure).startswith("> ") else str(failure)
+    return found
+
+
+def _repeated(case: str, peer: str, limit: float, repeats: int) -> FirstCall | str:
+    """Medians over fresh processes; slow ones are measured once."""
     seen: list[FirstCall] = []
     for _ in range(repeats):
-        with tempfile.TemporaryDirectory(prefix="benchmark-", ignore_cleanup_errors=True) as scratch:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.measure", case, peer],
-                cwd=ROOT,
-                env=os.environ | {"TMPDIR": scratch},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                start_new_session=True,
-            )
+        with scratch_folder() as scratch:
             try:
-                output, errors = process.communicate(timeout=limit)
-            except subprocess.TimeoutExpired:
-                # A peer may have started compilers of its own: they share the new session's process group.
-                os.killpg(process.pid, signal.SIGKILL)
-                process.communicate()
-                return f"> {limit:g} s"
-        if process.returncode:
-            return (errors.strip().splitlines() or [f"exit status {process.returncode}"])[-1]
-        seen.append(FirstCall(**json.loads(output.splitlines()[-1])))
+                seen.append(_read(_start(case, peer, scratch), limit))
+            except Failed as failure:
+                return str(failure)
         if seen[-1].seconds > SLOW_SECONDS:
             break
     return FirstCall(statistics.median(run.seconds for run in seen), max(run.memory for run in seen))
 
 
-def round_robin(calls: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    """Seconds per call of each entry in each round; in a round every entry has one turn, after the others."""
-    numbers = {name: _calls_per_turn(call) for name, call in calls.items()}
-    gc.collect()
-    # What the libraries keep alive is not the business of a collection that falls into somebody's turn.
-    gc.freeze()
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(rounds):
-        for name, call in calls.items():
-            _settle()
-            # What ran before has taken the caches and the freed memory; a turn measures calls that follow one another.
-            for _ in range(max(2, numbers[name] // 4)):
-                call()
-            seconds[name].append(_time_calls(call, numbers[name]))
-    gc.unfreeze()
-    return seconds
+def _start(case: str, peer: str, scratch: str) -> Child:
+    return Child(["-m", "benchmarks.measure", case, peer], scratch)
 
 
-def _settle() -> None:
-    """Wait until no thread of this process works: OpenBLAS's spin on after a product and take a core from the next."""
-    for _ in range(MOST_SETTLE_STEPS):
-        before = time.process_time()
-        time.sleep(SETTLE_SECONDS)
-        if time.process_time() - before < SETTLE_SECONDS / 20:
-            return
+def _read(child: Child, limit: float) -> FirstCall:
+    return FirstCall(**json.loads(child.output(limit).splitlines()[-1]))
 
 
-def control() -> Callable[[], Any]:
-    """Work that does not involve any peer: if its time moves between cases, the machine did."""
-    rng = numpy.random.default_rng(0)
-    matrix, vector = rng.normal(size=(160, 160)), rng.normal(size=50_000)
-    return lambda: (matrix @ matrix, numpy.exp(vector))
+def write_bytecode(peers: Sequence[Peer], limit: float) -> None:
+    """Have everybody's bytecode written, as an installed package has it: by a first call that nobody measures."""
+    compileall.compile_dir(str(ROOT / "tracer"), quiet=2)
+    with scratch_folder() as scratch:
+        for peer in peers:
+            if not find_case("rosenbrock").runs_on(peer.name):
+                continue
+            try:
+                Child(["-m", "benchmarks.measure", "rosenbrock", peer.name], scratch).output(limit)
+            except Failed as failure:
+                print(f"  {peer.name}: {failure}", flush=True)
 
 
 def import_seconds(statements: tuple[str, ...], repeats: int) -> dict[str, float]:
     """Median time of each statement in fresh interpreters, in turn."""
     program = "import time; start = time.perf_counter()\n{}\nprint(time.perf_counter() - start)"
     seen: dict[str, list[float]] = {statement: [] for statement in statements}
-    for _ in range(repeats):
-        for statement, seconds in seen.items():
-            command = [sys.executable, "-W", "ignore", "-c", program.format(statement)]
-            output = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-            seconds.append(float(output))
+    with scratch_folder() as scratch:
+        for _ in range(repeats):
+            for statement, seconds in seen.items():
+                seconds.append(float(Child(["-c", program.format(statement)], scratch).output(60)))
     return {statement: statistics.median(seconds) for statement, seconds in seen.items()}
-
-
-def _calls_per_turn(call: Callable[[], Any]) -> int:
-    """How many calls fill a turn; warms the call up on the way."""
-    deadline, fastest = time.perf_counter() + WARM_UP_SECONDS, float("inf")
-    while True:
-        fastest = min(fastest, _time_calls(call, 1))
-        if time.perf_counter() > deadline:
-            return max(1, round(TURN_SECONDS / fastest))
-
-
-def _time_calls(call: Callable[[], Any], number: int) -> float:
-    repeats = range(number)
-    start = time.perf_counter()
-    for _ in repeats:
-        call()
-    return (time.perf_counter() - start) / number
 
 
 def _peak_memory(restart: bool = False) -> int:

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from benchmarks import measure
-from benchmarks.report import machine, table
+from benchmarks import steady
+from benchmarks.text import machine, table
 
 OUTPUT = Path(__file__).resolve().parent / "SYMBOLIC.md"
 STEPS = 10_000
@@ -170,7 +170,7 @@ def measure_program(program: Program, peers: Sequence[str], rounds: int) -> list
         answers[name] = float(numpy.sum(answer[0] if isinstance(answer, list | tuple) else answer))
     for name, answer in answers.items():
         numpy.testing.assert_allclose(answer, answers[peers[0]], rtol=1e-6, err_msg=name)
-    seconds = measure.round_robin(calls, rounds)
+    seconds = steady.round_robin(calls, rounds)
     medians = {name: float(numpy.median(times)) / program.steps for name, times in seconds.items()}
     return [
         [

@@ -1,10 +1,23 @@
-"""Cases that write in place, for the peers that cannot run NumPy's spelling of them too."""
+"""Sweeps over grids, as new arrays and written in place."""
 
+from functools import partial
 from typing import Any
 
 import numpy
 
-Arrays = tuple[numpy.ndarray, ...]
+from benchmarks.cases.case import Arrays, Case
+
+
+def stencil(np: Any, u: Any, source: Any, steps: int) -> Any:
+    # Every sweep gives up the border it cannot compute, so no boundary has to be written in place.
+    for _ in range(steps):
+        source = source[1:-1, 1:-1]
+        u = 0.25 * (u[:-2, 1:-1] + u[2:, 1:-1] + u[1:-1, :-2] + u[1:-1, 2:]) + source
+    return np.mean(u * u)
+
+
+def make_stencil(rng: numpy.random.Generator, n: int) -> Arrays:
+    return rng.normal(size=(n, n)), 0.1 * rng.normal(size=(n, n))
 
 
 def heat(np: Any, u: Any, steps: int) -> Any:
@@ -70,3 +83,46 @@ def make_field(rng: numpy.random.Generator, n: int) -> Arrays:
 
 def make_fields(rng: numpy.random.Generator, n: int) -> Arrays:
     return rng.normal(size=(n, n)), rng.normal(size=(n, n))
+
+
+CASES = (
+    Case(
+        "stencil",
+        "Jacobi stencil, 300x300, 20 sweeps, f64",
+        partial(stencil, steps=20),
+        make_stencil,
+        2,
+        {"n": 300},
+        {"n": 44},
+    ),
+    Case(
+        "stencil_heat",
+        "heat in place, 300x300, 50 steps, f64",
+        partial(heat, steps=50),
+        make_field,
+        1,
+        {"n": 300},
+        {"n": 9},
+        in_jax=partial(heat_jax, steps=50),
+    ),
+    Case(
+        "stencil_reaction",
+        "reaction and diffusion in place, 300x300, 50 steps, f64",
+        partial(reaction, steps=50),
+        make_field,
+        1,
+        {"n": 300},
+        {"n": 9},
+        in_jax=partial(reaction_jax, steps=50),
+    ),
+    Case(
+        "stencil_wave",
+        "waves in place, 300x300, 50 steps, f64",
+        partial(wave, steps=50),
+        make_fields,
+        2,
+        {"n": 300},
+        {"n": 9},
+        in_jax=partial(wave_jax, steps=50),
+    ),
+)
