@@ -101,12 +101,16 @@ struct Entry {
 };
 
 struct Guard {
-    enum class Kind { Cell, Dict, Attribute, Absent, Items };
+    // Contents: the holder is an array, the name its shape, and what is expected its bytes in C order.
+    enum class Kind { Cell, Dict, Attribute, Absent, Items, Contents };
     Kind kind;
     bool by_value;
     py::object holder, name, expected;
 
     bool holds() const;
+
+  private:
+    bool holds_contents() const;
 };
 
 // How the result of a call is put together.

@@ -221,6 +221,24 @@ bool ArrayEntry::matches(PyObject* object) const {
     return true;
 }
 
+bool Guard::holds_contents() const {
+    auto* array = reinterpret_cast<PyArrayObject*>(holder.ptr());
+    bool same = PyArray_NDIM(array) == PyTuple_GET_SIZE(name.ptr()) &&
+                PyArray_NBYTES(array) == PyBytes_GET_SIZE(expected.ptr());
+    for (int d = 0; same && d < PyArray_NDIM(array); ++d) {
+        same = PyLong_AsSsize_t(PyTuple_GET_ITEM(name.ptr(), d)) == PyArray_DIM(array, d);
+    }
+    if (!same || PyArray_IS_C_CONTIGUOUS(array)) {
+        return same && std::memcmp(PyArray_DATA(array), PyBytes_AS_STRING(expected.ptr()), PyArray_NBYTES(array)) == 0;
+    }
+    const auto bytes = py::reinterpret_steal<py::object>(PyArray_ToString(array, NPY_CORDER));
+    if (!bytes) {
+        PyErr_Clear();
+        return false;
+    }
+    return std::memcmp(PyBytes_AS_STRING(bytes.ptr()), PyBytes_AS_STRING(expected.ptr()), PyArray_NBYTES(array)) == 0;
+}
+
 bool Guard::holds() const {
     PyObject* found = nullptr;
     switch (kind) {
@@ -237,6 +255,8 @@ bool Guard::holds() const {
         case Kind::Items:
             found = PySequence_Tuple(holder.ptr());
             break;
+        case Kind::Contents:
+            return holds_contents();
     }
     if (found == nullptr) {
         const bool failed = PyErr_Occurred() != nullptr;

@@ -55,6 +55,9 @@ Guard read_guard(py::handle description) {
         guard.kind = Guard::Kind::Attribute;
     } else if (kind == "items") {
         guard.kind = Guard::Kind::Items;
+    } else if (kind == "contents" && PyArray_Check(guard.holder.ptr()) && PyTuple_CheckExact(guard.name.ptr()) &&
+               PyBytes_CheckExact(guard.expected.ptr())) {
+        guard.kind = Guard::Kind::Contents;
     } else {
         throw py::type_error("plan: a guard's kind does not exist or does not fit its holder");
     }

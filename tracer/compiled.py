@@ -556,7 +556,7 @@ class Compiled(Dispatcher, Repeatable):
                 (place, n, write_back) if place in drawn else (place, n)
                 for n, place in enumerate(places, first + len(updates))
             ],
-            [*setting_guards(), *(tuple(guard[:4]) for guard in traced.guards)],
+            [*setting_guards(), *(guard.described for guard in traced.guards)],
             output_tree(traced.structure, iter(traced.results)),
             None,
             explain,

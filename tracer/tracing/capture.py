@@ -78,6 +78,14 @@ class Guard(NamedTuple):
         """The array whose contents are guarded, if it is one."""
         return self.holder.array if isinstance(self.holder, Contents) else None
 
+    @property
+    def described(self) -> tuple[str, Any, Any, Any]:
+        """What native code compares."""
+        array = self.watched
+        if array is not None and type(self.expected[-1]) is bytes:
+            return "contents", array, *self.expected
+        return self.kind, self.holder, self.name, self.expected
+
     def now(self) -> Any:
         """What the place has now; `_MISSING` if it is gone."""
         try:
