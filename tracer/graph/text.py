@@ -72,6 +72,24 @@ def pieces_of(outputs: Sequence[Node], special: Special | None = None) -> list[P
     return [pieces[node] for node in outputs]
 
 
+def pieces_within(nodes: Sequence[Node], leaf: Callable[[Node], str]) -> dict[Node, Piece]:
+    """The formulas of some nodes, inputs first, in terms of others, which `leaf` names; views of them are written."""
+    pieces: dict[Node, Piece] = {}
+    pending = list(reversed(nodes))
+    wanted = set(nodes)
+    while pending:
+        node = pending[-1]
+        if node not in pieces and node not in wanted and node.op.family not in ("leaf", "view", "item"):
+            pieces[node] = leaf(node), ATOM
+        missing = [item for item in node.inputs if item not in pieces] if node not in pieces else []
+        pending += missing
+        if not missing:
+            text, binding = pieces.get(node) or _piece(node, pieces)
+            pieces[node] = (text, binding) if len(text) <= _LONGEST else ("...", ATOM)
+            pending.pop()
+    return pieces
+
+
 def _piece(node: Node, pieces: Mapping[Node, Piece]) -> Piece:
     if node.name and (node.op is INPUT or node.op is CONSTANT):
         return node.name, ATOM

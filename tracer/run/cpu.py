@@ -12,12 +12,15 @@ import tracer._kernels as _kernels
 from tracer.config import config
 from tracer.graph.graph import Graph
 from tracer.lower.build import Layout
+from tracer.lower.program import Program
 from tracer.lower.schedule import lower
 from tracer.run import jit
 
 Array = np.ndarray[Any, Any]
 
 Dispatcher = _kernels.Dispatcher
+time_memory = _kernels.time_memory
+thread_count = _kernels.get_threads
 
 _kernels.set_blas(cython_blas.__pyx_capi__)
 config.listen("threads", _kernels.set_threads)
@@ -30,6 +33,11 @@ _KERNELS = frozenset(
 def has_kernel(name: str, operand: np.dtype[Any], result: np.dtype[Any]) -> bool:
     """Whether there is a native kernel for a scalar operation on these dtypes."""
     return (name, operand, result) in _KERNELS
+
+
+def ready(program: Program) -> Any:
+    """The native form of a program that was put together by hand. Raises ValueError if it is malformed."""
+    return _kernels.Program(program)
 
 
 class Executable:
