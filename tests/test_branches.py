@@ -250,7 +250,7 @@ def test_questions_about_constants_are_no_questions():
         return x * 2 if ones.sum() > 2 else x
 
     np.testing.assert_array_equal(f(np.arange(3.0)), [0, 2, 4])
-    assert "test" not in f.explain()
+    assert "\n    test" not in f.explain()
 
 
 def test_arrays_with_several_elements_have_no_truth():

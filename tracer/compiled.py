@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tracer import errors
+from tracer import errors, phases
 from tracer.aliasing import groups_of, share_memory
 from tracer.arguments import (
     SETTINGS,
@@ -31,7 +31,7 @@ from tracer.arguments import (
 from tracer.collecting import without_collector
 from tracer.config import config
 from tracer.errors import branches as texts
-from tracer.explaining import explanation
+from tracer.explaining import Explainable, Explained, job_of
 from tracer.graph.node import Node, input_node
 from tracer.ops.generators import source_of, state_of
 from tracer.paths import Tree
@@ -160,7 +160,7 @@ def _find(module: str | None, name: str) -> Any:
         return None
 
 
-class Compiled(Dispatcher, Repeatable):
+class Compiled(Dispatcher, Repeatable, Explainable):
     """A function that compiles itself for each signature of its arguments, and then runs as native code.
 
     Made by `tracer.compile`. Calling it while another function is traced makes it part of that trace, and calling it
@@ -218,40 +218,18 @@ class Compiled(Dispatcher, Repeatable):
             self._earlier.clear()
         self._last_leaves = None
 
-    def explain(self) -> str:
-        """Describe what was compiled: for each signature its plans, and what each of them holds for.
-
-        Returns
-        -------
-        str
-            For each plan the path that it is for (the tests and numbers that the function asked of traced values, where
-            in the source, and what they were), the sizes that only the data tell, how often it was called, which arrays
-            it captured and what names it guards, and what it writes to.
-
-        Examples
-        --------
-        >>> import numpy as np, tracer
-        >>> @tracer.compile(branches="guard")
-        ... def f(x):
-        ...     return x + 1 if x > 0 else x - 1
-        >>> f(np.float64(2.0)), f(np.float64(-2.0)), f(np.float64(-3.0))
-        (np.float64(3.0), np.float64(-3.0), np.float64(-4.0))
-        >>> print(f.explain())  # doctest: +ELLIPSIS
-        f: 2 plans for 1 signature, 3 calls, 2 traces
-        signature 1: x float64[]
-          plan 1, 1 call
-            test x > 0 is True (...)
-            program of 1 instruction
-          plan 2, 2 calls
-            test x > 0 is False (...)
-            program of 1 instruction
-        """
-        counts = dict(zip(self.plans(), self.counts(), strict=False))
+    def __tracer_plans__(self) -> Explained:
+        """What `explain` tells of."""
         with _lock:
             plans: dict[Any, list[Plan]] = {}
             for plan, (key, _) in self._kept.items():
                 plans.setdefault(key, []).append(plan)
-        return explanation(self.name, self.cache_info(), plans, counts)
+        return Explained(self.name, self.cache_info(), plans, dict(zip(self.plans(), self.counts(), strict=False)))
+
+    def __tracer_job__(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """What `profile` measures."""
+        plan, leaves = self._plan(args, kwargs)
+        return job_of(plan, leaves.arrays, functools.partial(self, *args, **kwargs))
 
     def plan(self, *args: Any, **kwargs: Any) -> Plan:
         """Return the plan for these arguments, compiling it if need be, without running it."""
@@ -385,7 +363,7 @@ class Compiled(Dispatcher, Repeatable):
         return leaves._replace(key=tuple(key), groups=groups)
 
     def _compile(self, leaves: Leaves) -> tuple[Plan, Leaves]:
-        with without_collector():
+        with without_collector(), phases.recorded() as found:
             signature = self._signatures.get(leaves.key) or Signature(leaves)
             self._earlier.note_changes(guard for plan in signature.plans() for guard in plan.traced.guards)
             traced = self._trace(leaves, signature)
@@ -407,6 +385,7 @@ class Compiled(Dispatcher, Repeatable):
             self._earlier.settle()
             self._note_reason(leaves, traced)
             plan = Plan(traced, leaves.arrays, self._backend or config.backend)
+            plan.phases = found
         with _lock:
             signature = self._signatures.setdefault(leaves.key, signature)
             self._kept[plan] = leaves.key, signature.keep(plan)
@@ -419,6 +398,7 @@ class Compiled(Dispatcher, Repeatable):
         self._last_leaves = leaves._replace(values=[], originals=[], groups=())  # no longer than the call
         return plan, leaves
 
+    @phases.timed("trace")
     def _trace(self, leaves: Leaves, signature: Signature) -> Traced:
         return trace_function(
             self.function,

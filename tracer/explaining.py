@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tracer.errors import message
+from tracer.errors.profiling import UNKNOWN_FORMAT
 from tracer.pipeline import Plan
 from tracer.tracing.questions import Question
 from tracer.types import type_of
+
+if TYPE_CHECKING:
+    from tracer.profiling import Job, Profile
 
 _MOST_NAMES = 8
 """Names of guarded places that are listed; of more only the number is told."""
 
 
-def explanation(name: str, counts: Any, plans: Mapping[Any, Sequence[Plan]], calls: Mapping[Plan, int]) -> str:
-    """The text of `f.explain()`.
+class Explained(NamedTuple):
+    """What a compiled function has compiled.
 
-    Parameters
+    Attributes
     ----------
     name : str
         The function's.
@@ -27,6 +34,141 @@ def explanation(name: str, counts: Any, plans: Mapping[Any, Sequence[Plan]], cal
     calls : mapping
         Calls that went by the native path.
     """
+
+    name: str
+    counts: Any
+    plans: Mapping[Any, Sequence[Plan]]
+    calls: Mapping[Plan, int]
+
+
+class Explainable:
+    """Methods of a function that tell what it compiled, and what its calls cost."""
+
+    def __tracer_plans__(self) -> Explained:
+        raise NotImplementedError
+
+    def explain(self, format: str = "text", path: str | os.PathLike[str] | None = None) -> str | Path:
+        """Describe what was compiled: for each signature its plans, what each of them holds for, and what it runs.
+
+        Parameters
+        ----------
+        format : {"text", "html"}
+            A page has the groups of each plan in tables that can be sorted, their limits as a picture, and the lives of
+            their buffers.
+        path : str or path, optional
+            Where to write it.
+
+        Returns
+        -------
+        str or Path
+            For each plan the path that it is for (the tests and numbers that the function asked of traced values, where
+            in the source, and what they were), the sizes that only the data tell, how often it was called, which arrays
+            it captured and what names it guards, what it writes to; and the groups of its program, with the bytes that
+            they move, their operations, and the least time that this machine needs for them. With `path`, that path.
+
+        Raises
+        ------
+        ValueError
+            For another format.
+
+        See Also
+        --------
+        profile : the same with times.
+
+        Examples
+        --------
+        >>> import numpy as np, tracer
+        >>> @tracer.compile(branches="guard")
+        ... def f(x):
+        ...     return x + 1 if x > 0 else x - 1
+        >>> f(np.float64(2.0)), f(np.float64(-2.0)), f(np.float64(-3.0))
+        (np.float64(3.0), np.float64(-3.0), np.float64(-4.0))
+        >>> print(f.explain())  # doctest: +ELLIPSIS
+        f: 2 plans for 1 signature, 3 calls, 2 traces
+        signature 1: x float64[]
+          plan 1, 1 call
+            test x > 0 is True (...)
+            program of 1 instruction
+            group  kind  runs ... bytes  flops  limited by  code
+            ...
+                x + 1.0; x > 0.0
+            ...
+          plan 2, 2 calls
+            test x > 0 is False (...)
+            ...
+                x - 1.0; x > 0.0
+            ...
+        """
+        told = self.__tracer_plans__()
+        if format == "text":
+            text = explanation(*told)
+        elif format == "html":
+            text = _page(told)
+        else:
+            raise ValueError(message(UNKNOWN_FORMAT, format=format))
+        if path is None:
+            return text
+        Path(path).write_text(text, encoding="utf-8")
+        return Path(path)
+
+    def profile(self, /, *args: Any, **kwargs: Any) -> Profile:
+        """Measure where the time of a call goes.
+
+        The call is made some times, and its program is run some more with a look at the clock between its instructions,
+        for about half a second in all. If a call would change something (a shared variable, a generator, an array that
+        it writes into), only the program is run, and its results are dropped: all of that stays as it is. Python code
+        that the function calls while it computes, as `tracer.pure_callback` does, is run every time.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            Those of the call.
+
+        Returns
+        -------
+        tracer.profiling.Profile
+            `print` shows it as a table. `.html(path)` writes a page with pictures, which a notebook shows by itself,
+            and `.chrome_trace(path)` a file for chrome://tracing or Perfetto. `.groups` are the groups of the program,
+            the longest first, and the overhead of the call; `.total` is the time of a call in seconds.
+
+        Raises
+        ------
+        TraceError
+            In a trace, or if something else than the CPU's kernels runs the function.
+
+        See Also
+        --------
+        tracer.profiling.profile : the same with a number of rounds.
+
+        Examples
+        --------
+        >>> import numpy as np, tracer
+        >>> @tracer.compile
+        ... def f(x, y):
+        ...     return np.exp(x) @ y
+        >>> profile = f.profile(np.ones((20, 30)), np.ones((30, 10)))
+        >>> [(group.kind, group.text, group.flops) for group in profile.groups if group.kind == "matmul"]
+        [('matmul', '#0 @ y', 12000.0)]
+        >>> round(sum(group.share for group in profile.groups), 6)
+        1.0
+        """
+        from tracer.profiling import profile
+
+        return profile(self, args, kwargs)
+
+
+def job_of(plan: Plan, arrays: Sequence[Any], call: Callable[[], Any]) -> Job:
+    """A plan with the arrays of a call, for a profile; without the call, if that would change something."""
+    from tracer.profiling import Job
+
+    traced = plan.traced
+    inputs = [*arrays, *traced.captured, *(item.cell[0] for item in traced.shared)]
+    changes = traced.updated or traced.written or traced.stored or traced.streams
+    return Job(traced.name, _arguments(plan), plan.executable, inputs, None if changes else call, plan.phases)
+
+
+def explanation(name: str, counts: Any, plans: Mapping[Any, Sequence[Plan]], calls: Mapping[Plan, int]) -> str:
+    """The text of `f.explain()`; the arguments are those of `Explained`."""
     total = _count(counts.plans, "plan"), _count(len(plans), "signature")
     lines = [f"{name}: {total[0]} for {total[1]}, {_count(counts.calls, 'call')}, {_count(counts.traces, 'trace')}"]
     for number, group in enumerate(plans.values(), 1):
@@ -34,7 +176,26 @@ def explanation(name: str, counts: Any, plans: Mapping[Any, Sequence[Plan]], cal
         for place, plan in enumerate(group, 1):
             lines.append(f"  plan {place}, {_count(plan.calls + calls.get(plan, 0), 'call')}")
             lines += (f"    {line}" for line in _plan(plan))
+            lines += _groups(plan)
     return "\n".join(lines)
+
+
+def _groups(plan: Plan) -> list[str]:
+    from tracer.profiling.groups import groups_of
+    from tracer.profiling.table import table
+
+    executable: Any = plan.executable
+    if executable.native is None:
+        return []
+    return table(groups_of(executable.program, executable.native.steps()), timed=False, indent="    ")
+
+
+def _page(told: Explained) -> str:
+    from tracer.profiling.page import page
+    from tracer.profiling.profile import unmeasured
+
+    plans = [plan for group in told.plans.values() for plan in group if plan.executable.native is not None]
+    return page(f"{told.name}: what was compiled", [unmeasured(job_of(plan, (), str)) for plan in plans])
 
 
 def _count(number: int, what: str) -> str:

@@ -16,6 +16,7 @@ from tracer.config import config
 from tracer.errors.batching import EXAMPLE_LEAKED
 from tracer.graph.graph import Graph, substitute
 from tracer.graph.node import INPUT, Node
+from tracer.phases import Phase
 from tracer.rewrite.passes import optimise
 from tracer.run import backend
 from tracer.tracing import capture, generators, random_calls, selected, stand_ins, trace
@@ -362,11 +363,14 @@ class Plan:
         The rewritten graph.
     executable : backend.Executable
         What runs it.
+    phases : sequence of Phase
+        What was done to make it.
     """
 
     def __init__(self, traced: Traced, arrays: Sequence[np.ndarray[Any, Any]], backend_name: str) -> None:
         self.traced = traced
         self.calls = 0
+        self.phases: Sequence[Phase] = ()
         inputs = (*arrays, *traced.captured, *(item.cell[0] for item in traced.shared))
         self.entries = [entry_of(array) for array in inputs]
         layouts = [(array.shape, element_strides(array)) for array in inputs]

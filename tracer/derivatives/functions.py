@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from tracer import errors
 from tracer.arguments import positional_names
 from tracer.compiled import Compiled
 from tracer.errors import derivatives as texts
+from tracer.explaining import Explainable, Explained
 from tracer.graph.graph import Graph, substitute, toposort
 from tracer.graph.node import CONSTANT, INPUT, Node, constant, input_node, make_node
 from tracer.ops.gradient_control import MARK
@@ -67,7 +68,7 @@ def _of_partial(
     return made
 
 
-class Transform:
+class Transform(Explainable):
     """A function made from another by a transform; compiled at its first call outside of a trace.
 
     It is pickled as the call that made it, `made_by`: a function and its arguments.
@@ -93,9 +94,26 @@ class Transform:
         """Differentiate at these arguments."""
         if trace.current() is not None:
             return self.__tracer_run__(*args, **kwargs)
+        return self._compiled()(*args, **kwargs)
+
+    def __tracer_plans__(self) -> Explained:
+        compiled, _ = self._known()
+        return compiled.__tracer_plans__()
+
+    def __tracer_job__(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        compiled, first = self._known()
+        return compiled.__tracer_job__((*first, *args), kwargs)
+
+    def _known(self) -> tuple[Compiled, tuple[Any, ...]]:
+        """What is compiled, and the arguments that it takes before those of a call."""
+        found = self._compiled()
+        first = found.args if isinstance(found, functools.partial) else ()
+        return cast("Compiled", found.func if isinstance(found, functools.partial) else found), first
+
+    def _compiled(self) -> Callable[..., Any]:
         if self.compiled is None:
             self.compiled = Compiled(self, traced_floats=self.argnums)
-        return self.compiled(*args, **kwargs)
+        return self.compiled
 
     def __repr__(self) -> str:
         return f"<{self.__name__}>"

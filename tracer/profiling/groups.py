@@ -193,12 +193,18 @@ def _group(
         _kind(instruction),
         _heading(instruction, nodes, name) if is_nest else _formulas(nodes, makers, name),
         _lines(nodes),
-        instruction.shape if isinstance(instruction, Loop) or result is None else result.types[0].known_shape,
+        _shape(instruction, result),
         None if result is None else result.types[0].dtype,
         cost,
         None if is_nest else limit(cost),
         native if isinstance(instruction, Loop) else None,
     )
+
+
+def _shape(instruction: Instruction, result: Node | None) -> tuple[int, ...]:
+    if isinstance(instruction, Loop):
+        return instruction.shape
+    return () if result is None else result.types[0].known_shape
 
 
 def _kind(instruction: Instruction) -> str:
@@ -289,6 +295,11 @@ def _timed(group: Group, nanoseconds: float, runs: float, threads: int, inside: 
     if limit is not None and limit.seconds * runs > seconds:
         limit = limit._replace(seconds=seconds / runs if runs else 0.0)  # what was reached can be reached
     return replace(group, time=seconds, runs=runs, threads=max(threads, 1), limit=limit, groups=parts)
+
+
+def with_least(groups: Sequence[Group]) -> tuple[Group, ...]:
+    """Groups that take just as long as they must."""
+    return tuple(replace(group, time=group.least or 0.0, groups=with_least(group.groups)) for group in groups)
 
 
 def with_shares(groups: Sequence[Group], total: float) -> tuple[Group, ...]:

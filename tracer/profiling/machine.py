@@ -142,8 +142,8 @@ def peak(dtype: np.dtype[Any], threads: int) -> float:
     n = _MATRIX
     shape, strides = (n, n), contiguous_strides((n, n))
     buffers = [Buffer("argument", real, shape, strides, number) for number in range(2)]
-    views = [View(number, 0, strides) for number in range(3)]
-    product = MatMul(real, (), n, n, n, *views)
+    a, b, out = (View(number, 0, strides) for number in range(3))
+    product = MatMul(real, (), n, n, n, a, b, out)
     program = Program((*buffers, Buffer("output", real, shape, strides, 0)), (), (product,), 0, 1)
     matrix = np.ones(shape, real)
     return 2 * n**3 / _run(program, [matrix, matrix]) * threads

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from tracer.phases import Phase
 from tracer.profiling import units
 from tracer.profiling.advice import advice
-from tracer.profiling.groups import CALL, Group, groups_of, with_shares, with_times
+from tracer.profiling.groups import CALL, Group, groups_of, shortened, with_least, with_shares, with_times
 from tracer.profiling.measuring import Job, Samples, measure
 from tracer.profiling.table import WIDTH, table
+from tracer.run import jit
 
 _WHOLE = "arguments, the look-up of the plan, results"
 _PART = "results, and crossing into native code; the call itself was not made, for it would change something"
@@ -81,23 +86,58 @@ class Profile:
         return advice(self.groups, self.total)
 
     def __str__(self) -> str:
+        called = f": {units.seconds(self.total)} a call, the median of {self.rounds}"
         lines = [
-            f"{self.name}({self.arguments}): {units.seconds(self.total)} a call, the median of {self.rounds}",
+            shortened(f"{self.name}({self.arguments}", WIDTH - len(called) - 1) + ")" + called,
             "",
             *table(self.groups, timed=True, width=WIDTH),
             "",
-            *(line for sentence in self.advice for line in _wrapped(sentence)),
+            *(line for sentence in self.advice for line in textwrap.wrap(sentence, WIDTH)),
         ]
         return "\n".join(lines)
 
+    def html(self, path: str | os.PathLike[str] | None = None) -> str | Path:
+        """The profile as a page: the call as bars, the roofline, a table to sort, memory, and compiling.
+
+        It is one file without links to others, readable in the dark and in the light, and by the colour-blind.
+
+        Parameters
+        ----------
+        path : str or path, optional
+            Where to write it.
+
+        Returns
+        -------
+        str or Path
+            The path; the text of the page, if there is none.
+        """
+        from tracer.profiling.page import page, write_page
+
+        title = f"{self.name}: {units.seconds(self.total)} a call"
+        return page(title, [self]) if path is None else write_page(title, [self], path)
+
+    def chrome_trace(self, path: str | os.PathLike[str]) -> Path:
+        """Write a file that chrome://tracing and ui.perfetto.dev show: how it was compiled, then some of its runs.
+
+        Parameters
+        ----------
+        path : str or path
+
+        Returns
+        -------
+        Path
+        """
+        from tracer.profiling.chrome import write_trace
+
+        return write_trace([self], path)
+
+    def _repr_html_(self) -> str:
+        from tracer.profiling.page import fragment
+
+        return fragment(self)
+
     def __repr__(self) -> str:
         return f"<profile of {self.name}: {units.seconds(self.total)} a call, {len(self.groups)} groups>"
-
-
-def _wrapped(text: str) -> list[str]:
-    import textwrap
-
-    return textwrap.wrap(text, WIDTH)
 
 
 def profile_of(job: Job, rounds: int | None = None) -> Profile:
@@ -121,8 +161,22 @@ def assembled(job: Job, samples: Samples) -> Profile:
         len(samples.runs),
         program,
         samples.runs,
-        tuple(job.phases),
+        _phases(job),
     )
+
+
+def unmeasured(job: Job) -> Profile:
+    """A profile in which all times are the limits."""
+    program = job.executable.program
+    groups = groups_of(program, job.executable.native.steps())
+    timed = with_least(groups)
+    total = sum(group.time for group in timed)
+    return Profile(job.name, job.arguments, with_shares(timed, total), total, 0, program, [], _phases(job))
+
+
+def _phases(job: Job) -> tuple[Phase, ...]:
+    """What was done to compile it, the translation of its loops too."""
+    return (*job.phases, *jit.translations.get(job.executable.native, ()))
 
 
 def by_time(groups: Sequence[Group]) -> tuple[Group, ...]:

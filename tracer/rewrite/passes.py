@@ -14,6 +14,7 @@ from tracer.graph.node import ITEM, Node
 from tracer.graph.op import Op
 from tracer.ops.checkpointing import CHECKPOINT
 from tracer.ops.gradient_control import IDENTITIES, MARK, RULED
+from tracer.phases import phase, timed
 from tracer.rewrite.algebra import ALGEBRA
 from tracer.rewrite.branches import lazy_branches
 from tracer.rewrite.canonical import CANONICAL
@@ -122,11 +123,13 @@ PASSES: list[tuple[str, Pass]] = [
 """What `optimise` runs, top to bottom: common subexpressions are shared and dead code is gone by construction."""
 
 
+@timed("rewrite")
 def optimise(graph: Graph, verify: bool = False, passes: Sequence[tuple[str, Pass]] | None = None) -> Graph:
     """Run every pass, or those given; with `verify`, check the graph after each and name a pass that breaks it."""
     for name, run in PASSES if passes is None else passes:
         before = graph
-        graph = run(graph)
+        with phase(name):
+            graph = run(graph)
         if verify:
             _check(name, before, graph)
     return graph

@@ -14,6 +14,7 @@ from tracer.graph.graph import Graph
 from tracer.lower.build import Layout
 from tracer.lower.program import Program
 from tracer.lower.schedule import lower
+from tracer.phases import phase
 from tracer.run import jit
 
 Array = np.ndarray[Any, Any]
@@ -52,8 +53,10 @@ class Executable:
     """
 
     def __init__(self, graph: Graph, layouts: Sequence[Layout] | None = None) -> None:
-        self.program = lower(graph, layouts, has_kernel)
-        self.native = _kernels.Program(self.program)
+        with phase("lower"):
+            self.program = lower(graph, layouts, has_kernel)
+        with phase("build"):
+            self.native = _kernels.Program(self.program)
         jit.watch(self.native)
 
     def run(self, arrays: Sequence[Array], /) -> list[Array]:

@@ -16,10 +16,12 @@ import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
 from queue import SimpleQueue
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from tracer.config import config
 from tracer.errors.native import NO_LLVMLITE
+from tracer.phases import Phase
 
 if TYPE_CHECKING:
     from tracer.run.native.compiler import Code
@@ -45,6 +47,8 @@ NICENESS = 10
 
 _log = logging.getLogger(__name__)
 _codes: weakref.WeakValueDictionary[Outline, Code] = weakref.WeakValueDictionary()
+translations: weakref.WeakKeyDictionary[Program, list[Phase]] = weakref.WeakKeyDictionary()
+"""When loops of a program were translated, if they were: not those whose code was there already."""
 
 
 def watch(program: Program) -> None:
@@ -111,8 +115,12 @@ class _Loops:
     def settle(self, program: Program, compiling: bool) -> Iterator[None]:
         """Give them code: that which is there already, or all; pauses after each outline."""
         for found in list(self.rest):
+            start, was_known = perf_counter(), found in _codes
             code = _find(found, compiling)
             if code is not None:
+                if not was_known:
+                    done = Phase("native code", start, perf_counter() - start, threading.current_thread().name)
+                    translations.setdefault(program, []).append(done)
                 for number in self.rest.pop(found):
                     program.use_native(number, code.address, code)
             yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -15,7 +16,7 @@ from tracer.errors import function as texts
 from tracer.repeating import Call, Calls, Repeatable
 from tracer.run.cpu import Dispatcher
 from tracer.symbolic.inputs import In, Out
-from tracer.symbolic.profiling import Profiled, ProfileStats, profile_of
+from tracer.symbolic.profiling import Profiled, ProfileStats, job_of, profile_of
 from tracer.symbolic.program import SymbolicProgram
 from tracer.symbolic.repeating import Cell, Outcome, Runs, no_results
 from tracer.symbolic.values import DUPLICATE, Containers, Thunk, Values, container_of, finder_of
@@ -286,6 +287,16 @@ class Function(Dispatcher, Repeatable):
         for position, value in zip(self._states, results[first:], strict=True):
             self.input_storage[position].storage[0] = value
         return results
+
+    def __tracer_job__(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """What `tracer.profiling.profile` measures."""
+        try:
+            values = self._bind(args, kwargs)
+        finally:
+            self._restore_defaults()
+        changes = self._states or self.program.updates or self.profile is not None
+        call = None if changes else partial(self, *args, **kwargs)
+        return job_of(self.program, [values[position] for position in self._used], call)
 
     def _restore_defaults(self) -> None:
         if self._overridden:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import atexit
+import itertools
+import os
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import IO, Any, NamedTuple
+from pathlib import Path
+from statistics import median
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -15,7 +20,14 @@ from tracer.graph.graph import Graph
 from tracer.lower.build import Layout
 from tracer.run import backend
 
+if TYPE_CHECKING:
+    from tracer.profiling import Job, Profile
+
 Array = np.ndarray[Any, Any]
+
+_KEPT_RUNS = 256
+_LOOK_INSIDE = 8
+"""Of so many runs one looks inside loops."""
 
 
 class Cost(NamedTuple):
@@ -100,8 +112,12 @@ class ProfileStats:
         self.compile_count = 0
         self.instructions: dict[Instruction, Cost] = {}
         self.memory: dict[str, tuple[int, int, int]] = {}
+        self.programs: list[_Counted] = []
         self._is_printed = not atexit_print
         _all.append(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "programs": []}  # programs are compiled where they run
 
     # --- what is counted -----------------------------------------------------------------------------------------
 
@@ -194,6 +210,42 @@ class ProfileStats:
             rows.append("  " + " ".join(f"{size / 1024:>9.1f}KiB" for size in sizes) + f"  {name}")
         return "\n".join([*rows, ""])
 
+    # --- groups and their limits -----------------------------------------------------------------------------------
+
+    def profiles(self) -> list[Profile]:
+        """For each program that ran where its time went, group by group, and the least that the machine allows.
+
+        Returns
+        -------
+        list of tracer.profiling.Profile
+            The one that took longest first. They tell of the last few hundred calls.
+
+        Examples
+        --------
+        >>> import tracer as theano, tracer.tensor as T
+        >>> x = T.dmatrix("x")
+        >>> f = theano.function([x], T.dot(x, x), profile=theano.ProfileStats("squares", atexit_print=False))
+        >>> _ = f([[1.0, 2.0], [3.0, 4.0]])
+        >>> [profile] = f.profile.profiles()
+        >>> profile.flops, profile.bytes
+        (16.0, 64.0)
+        """
+        used = [program for program in self.programs if program.totals]
+        used.sort(key=lambda program: -sum(program.totals))
+        return [program.profile() for program in used]
+
+    def html(self, path: str | os.PathLike[str]) -> Path:
+        """Write a page that shows all of `profiles()`; see `Profile.html`."""
+        from tracer.profiling.page import write_page
+
+        return write_page(self.message or "Function profiling", self.profiles(), path)
+
+    def chrome_trace(self, path: str | os.PathLike[str]) -> Path:
+        """Write a file of all of `profiles()` for chrome://tracing or Perfetto; see `Profile.chrome_trace`."""
+        from tracer.profiling.chrome import write_trace
+
+        return write_trace(self.profiles(), path)
+
     def __str__(self) -> str:
         return self.text()
 
@@ -247,7 +299,7 @@ class Profiled:
         start = time.perf_counter()
         graph, executable = self.mode.compile(graph, layouts, name)
         self.stats.count_compilation(time.perf_counter() - start)
-        return graph, _Counted(executable, self.stats, name)
+        return graph, _Counted(executable, self.stats, name, _arguments(graph))
 
 
 class _Counted:
@@ -255,9 +307,14 @@ class _Counted:
 
     native = None
 
-    def __init__(self, executable: Any, stats: ProfileStats, name: str) -> None:
+    def __init__(self, executable: Any, stats: ProfileStats, name: str, arguments: str) -> None:
         self.executable, self.stats = executable, stats
+        self.name, self.arguments = name, arguments
         self.instructions: list[Instruction] = []
+        self.totals: deque[float] = deque(maxlen=_KEPT_RUNS)
+        self.shallow: deque[Any] = deque(maxlen=_KEPT_RUNS)
+        self.deep: deque[Any] = deque(maxlen=_KEPT_RUNS)
+        self._runs = itertools.count()
         if executable.native is not None:
             program = executable.program
             self.instructions = [
@@ -265,15 +322,46 @@ class _Counted:
                 for number, (item, nodes) in enumerate(zip(program.instructions, program.nodes, strict=True))
             ]
             stats.memory[f"{name} #{stats.compile_count}"] = _memory(program)
+            stats.programs.append(self)
 
     def run(self, arrays: Sequence[Array], /) -> list[Array]:
         """Run, and count."""
-        if self.executable.native is None:
+        native = self.executable.native
+        if native is None:
             outputs: list[Array] = self.executable.run(arrays)
-        else:
-            outputs, costs = self.executable.native.run_timed(arrays)
-            self.stats.count_instructions(self.instructions, [cost[0] for cost in costs])
+            return outputs
+        # A look inside loops makes them slower: few runs tell how their time is divided.
+        deep = next(self._runs) % _LOOK_INSIDE == 0
+        start = time.perf_counter()
+        outputs, costs = native.run_timed(arrays, deep=deep)
+        self.totals.append(time.perf_counter() - start)
+        (self.deep if deep else self.shallow).append(costs)
+        self.stats.count_instructions(self.instructions, [cost[0] for cost in costs])
         return outputs
+
+    def profile(self) -> Profile:
+        """Where the time of the runs went."""
+        from tracer.profiling.measuring import Job, Samples, merged
+        from tracer.profiling.profile import assembled
+
+        shallow, deep = list(self.shallow or self.deep), list(self.deep)
+        runs = [[cost[0] * 1e-9 for cost in costs] for costs in (*self.deep, *self.shallow)]
+        samples = Samples(merged(shallow), merged(deep), median(self.totals), runs)
+        return assembled(Job(self.name, self.arguments, self.executable, [], None), samples)
+
+
+def job_of(program: Any, values: Sequence[Any], call: Callable[[], Any] | None) -> Job:
+    """A program of symbolic variables with the values of a call, for a profile."""
+    from tracer.profiling import Job
+
+    flat, plan = program.find_plan(values)
+    executable = getattr(plan.executable, "executable", plan.executable)
+    arguments = _arguments(plan.recorded, len(program.inputs))
+    return Job(program.name, arguments, executable, flat.arrays, call, plan.phases)
+
+
+def _arguments(graph: Graph, count: int | None = None) -> str:
+    return ", ".join(f"{node.name or 'input'} {node.type}" for node in graph.inputs[:count])
 
 
 def _instruction(function: str, number: int, item: Any, nodes: Sequence[Any]) -> Instruction:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -17,6 +17,7 @@ from tracer.errors import function as texts
 from tracer.graph.graph import Graph
 from tracer.graph.node import Node, input_node
 from tracer.lower.build import Layout
+from tracer.phases import Phase, recorded, timed
 from tracer.pipeline import setting_guards
 from tracer.rewrite.passes import optimise
 from tracer.run import backend, reference
@@ -86,6 +87,8 @@ class SymbolicPlan:
         What the native call path compares arrays with.
     question : pair or None
         What makes calls of the same shapes differ.
+    phases : sequence of Phase
+        What was done to make it.
     """
 
     recorded: Graph
@@ -95,6 +98,7 @@ class SymbolicPlan:
     statics: list[Any]
     entries: tuple[Any, ...]
     question: Question | None
+    phases: Sequence[Phase] = ()
 
 
 class Compiler(Protocol):
@@ -235,8 +239,9 @@ class SymbolicProgram:
         if plan is None:
             signature = signature or _Signature(self._nodes(flat))
             try:
-                with without_collector(), trace.suspended():
+                with without_collector(), trace.suspended(), recorded() as phases:
                     plan, asked = self._compile(signature, flat)
+                plan = replace(plan, phases=phases)
             except Exception as error:
                 self.explain(error, arrays)
                 raise
@@ -306,6 +311,7 @@ class SymbolicProgram:
         entries = tuple(("array", array.dtype.num, array.shape, array.strides) for array in flat.arrays)
         return SymbolicPlan(recorded, graph, executable, counts, statics, entries, question), nodes
 
+    @timed("trace")
     def record(
         self, nodes: Sequence[Node], flat: Flat, evaluate: Callable[[Node], Array] | None
     ) -> tuple[Graph, list[int], list[Any]]:

@@ -17,6 +17,7 @@ from tracer.errors import Line
 from tracer.graph.graph import toposort
 from tracer.graph.node import CONSTANT, INPUT, ITEM, Node, blame, item_nodes
 from tracer.graph.rules import sum_to_shape
+from tracer.phases import timed
 from tracer.tracing.proxy import unwrap, wrap
 from tracer.transform.selection import Selections
 from tracer.types import is_inexact
@@ -24,6 +25,7 @@ from tracer.types import is_inexact
 _BACKWARD = ", in its derivative"
 
 
+@timed("derive")
 def vjp(outputs: Sequence[Node], cotangents: Sequence[Node | None], wrt: Sequence[Node]) -> list[Node | None]:
     """Pull cotangents of outputs back to `wrt`.
 

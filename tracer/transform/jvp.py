@@ -10,12 +10,14 @@ import numpy as np
 from tracer.graph.graph import toposort
 from tracer.graph.node import CONSTANT, INPUT, ITEM, Node, blame, item_nodes
 from tracer.ops.gradient_control import RULED
+from tracer.phases import timed
 from tracer.tracing.proxy import Proxy, unwrap, wrap
 from tracer.transform.grad import not_differentiable, scale
 from tracer.transform.selection import Selections
 from tracer.types import is_inexact
 
 
+@timed("derive")
 def jvp(outputs: Sequence[Node], tangents: Mapping[Node, Node]) -> list[Node | None]:
     """Push tangents of inputs forward.
 

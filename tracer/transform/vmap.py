@@ -11,12 +11,14 @@ from tracer.graph.body import Frame, bodies_of, close
 from tracer.graph.graph import toposort
 from tracer.graph.node import ITEM, Node, blame, input_node, item_nodes, make_node
 from tracer.graph.op import OPS
+from tracer.phases import timed
 from tracer.tracing.proxy import unwrap, wrap
 
 Found = tuple[Node, bool]
 """What stands for a node once it is batched, and whether it has a batch axis."""
 
 
+@timed("batch")
 def batch(outputs: Sequence[Node], batched: Mapping[Node, Node], size: int) -> list[Node | None]:
     """Compute many examples at once.
 

@@ -1,0 +1,85 @@
+"""What compiling a function consists of, and how long each part of it took."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import perf_counter
+from typing import NamedTuple, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Phase(NamedTuple):
+    """A part of compiling.
+
+    Attributes
+    ----------
+    name : str
+    start, seconds : float
+        By `time.perf_counter`.
+    thread : str
+        The name of the thread that did it.
+    """
+
+    name: str
+    start: float
+    seconds: float
+    thread: str = "main"
+
+
+class _Open(threading.local):
+    """The list that takes phases, if any, and those that have begun."""
+
+    found: list[Phase] | None = None
+    names: tuple[str, ...] = ()
+
+
+_open = _Open()
+
+
+@contextmanager
+def recorded() -> Iterator[list[Phase]]:
+    """A list that takes the phases of what is compiled meanwhile by this thread, in the order in which they end."""
+    before = _open.found, _open.names
+    found: list[Phase] = []
+    _open.found, _open.names = found, ()
+    try:
+        yield found
+    finally:
+        _open.found, _open.names = before
+
+
+@contextmanager
+def phase(name: str) -> Iterator[None]:
+    """Enter what happens meanwhile as a phase, unless it is part of one of the same name."""
+    found, names = _open.found, _open.names
+    if found is None or name in names:
+        yield
+        return
+    _open.names = (*names, name)
+    start = perf_counter()
+    try:
+        yield
+    finally:
+        found.append(Phase(name, start, perf_counter() - start, threading.current_thread().name))
+        _open.names = names
+
+
+def timed(name: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Make every call of a function a phase."""
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        @functools.wraps(function)
+        def run(*args: P.args, **kwargs: P.kwargs) -> T:
+            if _open.found is None:
+                return function(*args, **kwargs)
+            with phase(name):
+                return function(*args, **kwargs)
+
+        return run
+
+    return decorate
