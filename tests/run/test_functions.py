@@ -13,14 +13,15 @@ import pytest
 pytest.importorskip("llvmlite")
 
 from kernels.test_vector_math import BINARY, UNARY, pairs, sweep
-from kernels.test_vm import Case
+from kernels.test_vm import Case, Step
 
 import tracer
 from tracer import _kernels
 from tracer.run import jit
 from tracer.run.native.coefficients import SHORT, WIDE
 from tracer.run.native.functions import has_function
-from tracer.run.native.host import has_fused_multiply_add
+from tracer.run.native.host import has_fused_multiply_add, vector_bytes
+from tracer.run.native.vectors import MOST_FUNCTIONS, loop_wishes, suits_vectors
 
 KERNELS = Path(__file__).resolve().parents[2] / "kernels_cpp"
 FLOATS = ("float32", "float64")
@@ -103,3 +104,42 @@ def test_a_chain_with_its_gradient(dtype: str) -> None:
         for one, two in zip(gradients, expected_gradients, strict=True):
             assert distance(one, two).max() <= UNITS
     assert "native" in repr(functions[1].plan(x, y).executable.native)
+
+
+def steps_of(kernels: str, *, serial: bool = True) -> list[Step]:
+    f8 = np.dtype("f8")
+    return [Step(name, f8, f8, (number if serial else 0,)) for number, name in enumerate(kernels.split())]
+
+
+def test_loops_that_block_kernels_compute_faster_stay_with_them() -> None:
+    lanes, steps = vector_bytes() // 8, steps_of("negative exp")
+    assert (
+        suits_vectors(steps, []) and suits_vectors(steps, [7, 2 * lanes]) and suits_vectors(steps, [1000 * lanes + 1])
+    )
+    assert not suits_vectors(steps, [lanes + 1])
+    assert suits_vectors(steps_of("negative square"), [lanes + 1])
+    assert not suits_vectors(steps_of("exp " * (MOST_FUNCTIONS + 1)), [])
+
+
+def test_what_is_asked_for_loops() -> None:
+    lanes = vector_bytes() // 8
+    assert loop_wishes(steps_of("negative exp square"), [], 1) == []
+    assert loop_wishes(steps_of("exp tanh log"), [], 1) == ['"llvm.loop.interleave.count", i32 4']
+    assert loop_wishes(steps_of("exp tanh log", serial=False), [], 1) == []
+    assert loop_wishes(steps_of("exp tanh log"), [4 * lanes], 1) == []
+    assert "predicate" in loop_wishes(steps_of("exp"), [4 * lanes - 1], 1)[0]
+
+
+@needs_fused
+@pytest.mark.parametrize("count", [7, 8, 31, 48, 300])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_rows_of_all_lengths(dtype: str, count: int) -> None:
+    functions = []
+    for setting in ("off", "always"):
+        with tracer.config.changed(jit=setting):
+            functions.append(tracer.compile(lambda x, scale: np.tanh(np.exp(x * scale)) + x))
+            functions[-1].plan(np.ones((50, count), dtype), np.ones(count, dtype))
+    x = np.random.default_rng(0).standard_normal((100, 2 * count)).astype(dtype)[::2, ::2]
+    for scale in (x[0], x[3]):
+        expected, found = (function(x, scale) for function in functions)
+        assert distance(found, expected).max() <= UNITS

@@ -17,7 +17,7 @@ from tracer.run.native.host import has_fused_multiply_add
 from tracer.run.native.real import Real
 from tracer.run.native.writer import Value, Writer
 
-_FUNCTIONS: dict[str, Callable[..., Real]] = {
+FUNCTIONS: dict[str, Callable[..., Real]] = {
     "exp": exponentials.exp,
     "exp2": exponentials.exp2,
     "expm1": exponentials.expm1,
@@ -39,9 +39,9 @@ _FUNCTIONS: dict[str, Callable[..., Real]] = {
 
 def has_function(name: str, dtype: np.dtype[Any]) -> bool:
     """Whether there is native code for an elementary function on this processor."""
-    return name in _FUNCTIONS and dtype.kind == "f" and has_fused_multiply_add()
+    return name in FUNCTIONS and dtype.kind == "f" and has_fused_multiply_add()
 
 
 def apply_function(code: Writer, name: str, dtype: np.dtype[Any], operands: list[Value]) -> Value:
     """Write a function for which `has_function` holds."""
-    return (_FUNCTIONS[name](*(Real(code, dtype, part) for (part,) in operands)).name,)
+    return (FUNCTIONS[name](*(Real(code, dtype, part) for (part,) in operands)).name,)

@@ -14,6 +14,7 @@ import numpy as np
 
 from tracer.lower.instructions import Loop, Step
 from tracer.run.native.scalars import Scalars, supports
+from tracer.run.native.vectors import code_wishes, loop_wishes, suits_vectors
 from tracer.run.native.writer import Value, constant, part_type, type_name
 
 Ints = tuple[int, ...]
@@ -72,6 +73,8 @@ def outline(described: tuple[Any, ...]) -> Outline | None:
     steps = loop.steps
     if (not steps and blocks) or len(steps) > LONGEST or 0 in loop.shape or not all(map(supports, steps)):
         return None
+    if not suits_vectors(steps, lengths[1:]):
+        return None
     leaders: dict[tuple[int, Ints], tuple[int, int]] = {}
     found = []
     for slot, dtype, buffer, offset, strides in operands:
@@ -129,7 +132,8 @@ class _Generator:
         body = "\n".join(self.code.lines)
         declarations = "\n".join(sorted(self.code.declarations))
         return (
-            f"define void @{FUNCTION}(ptr noalias nocapture readonly %slots, i64 %begin, i64 %end) nounwind {{\n"
+            f"define void @{FUNCTION}(ptr noalias nocapture readonly %slots, i64 %begin, i64 %end) "
+            f"nounwind {code_wishes(self.outline.steps)} {{\n"
             f"entry:\n{body}\n  ret void\n}}\n{declarations}\n{self.metadata()}"
         )
 
@@ -162,13 +166,16 @@ class _Generator:
         write(f"  br i1 %c{axis}, label %x{axis}, label %h{axis}, !llvm.loop !{10 + axis}\nx{axis}:")
 
     def metadata(self) -> str:
-        # Unrolled rows would not be vectorised.
         lines = [
             "!0 = distinct !{}",
             '!1 = !{!"llvm.loop.parallel_accesses", !0}',
-            '!2 = !{!"llvm.loop.unroll.disable"}',
         ]
-        lines += [f"!{10 + axis} = distinct !{{!{10 + axis}, !1, !2}}" for axis in range(self.inner + 1)]
+        # Unrolled rows would not be vectorised.
+        outline, wishes = self.outline, ['"llvm.loop.unroll.disable"']
+        wishes += loop_wishes(outline.steps, outline.lengths[1:], len(outline.loads) + len(outline.immediates))
+        lines += [f"!{2 + number} = !{{!{wish}}}" for number, wish in enumerate(wishes)]
+        chosen = ", ".join(f"!{1 + number}" for number in range(len(wishes) + 1))
+        lines += [f"!{10 + axis} = distinct !{{!{10 + axis}, {chosen}}}" for axis in range(self.inner + 1)]
         return "\n".join(lines) + "\n"
 
     # --- the points ---
