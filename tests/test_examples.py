@@ -108,3 +108,10 @@ def test_variational_autoencoder(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_custom_op(capsys: pytest.CaptureFixture[str]) -> None:
     assert number(r"largest error: (\S+)", run(capsys, "09_custom_op.py")) < 0.1
+
+
+def test_profile(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    text = run(capsys, "10_profile.py", "60", str(tmp_path / "density"))
+    assert "matmul" in text and "10_profile.py:" in text and "limit" in text
+    assert number(r"numbers: (\S+) ->", text) > number(r"-> (\S+)", text)
+    assert {path.name for path in tmp_path.iterdir()} == {"density.html", "density.json"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tracer.lower.instructions import Buffer, views_of
@@ -27,6 +27,8 @@ from tracer.profiling.svg import (
 _ROW, _GAP = 34, 4
 _MOST_BUFFERS = 20
 _MOST_LABELS = 8
+_SHORTEST_PHASE = 0.01
+"""Share of the time of compiling below which a part of a phase is left out of the picture."""
 
 
 def in_order(groups: Iterable[Group]) -> list[Group]:
@@ -169,16 +171,18 @@ def _roofs(plane: Plane, known: dict[str, Any]) -> Iterable[str]:
             yield line(
                 plane.x(start), plane.y(start * speed.read), plane.x(end), plane.y(end * speed.read), class_="roof"
             )
-            at = start * (end / start) ** (0.12 + 0.1 * place)
-            label = f"{name} {units.amount(speed.read)}/s"
-            yield text(plane.x(at), plane.y(at * speed.read) - 6, label, class_="small halo")
-    for name, speed in known["peak"].items():
-        start = speed / max(item.read for item in known["levels"].values())
+            x = plane.x(start) + 10 + 105 * place
+            at = plane.low_x * (plane.high_x / plane.low_x) ** ((x - plane.left) / (plane.right - plane.left))
+            if at < end:
+                words = f"{name} {units.amount(speed.read)}/s"
+                yield text(x, plane.y(at * speed.read) - 5, words, class_="small halo")
+    for place, (name, peak) in enumerate(sorted(known["peak"].items(), key=lambda item: -item[1])):
+        start = peak / max(item.read for item in known["levels"].values())
         if plane.low_x < start < plane.high_x:
-            y = plane.y(speed)
+            y = plane.y(peak)
             yield line(plane.x(start), y, plane.right, y, class_="roof")
-            label = f"{name} {units.count(speed)}flop/s"
-            yield text(plane.right - 4, y - 6, label, text_anchor="end", class_="small halo")
+            words = f"{name} {units.count(peak)}flop/s"
+            yield text(plane.right - 4, y + (14 if place else -5), words, text_anchor="end", class_="small halo")
 
 
 # --- memory --------------------------------------------------------------------------------------------------------
@@ -237,7 +241,7 @@ def memory(program: Any) -> str:
         for kind, size in kinds.items():
             tall = size / peak * height
             y -= tall
-            bar = rectangle(left + place * width, y, width + 0.3, tall, fill=_SHADES[kind])
+            bar = rectangle(left + place * width, y, width, tall, fill=_SHADES[kind], shape_rendering="crispEdges")
             parts.append(
                 titled(bar, f"at #{place}: {units.amount(size)} of {kind}s, {units.amount(sum(kinds.values()))} in all")
             )
@@ -246,15 +250,12 @@ def memory(program: Any) -> str:
     for life in sorted(shown, key=lambda life: (life.first, life.last)):
         parts.append(_life(life, left, y, width))
         y += 20
-    every = max(1, math.ceil(count / 24))
+    every = max(1, math.ceil(count * 36 / (WIDTH - left)))
     for place in range(0, count, every):
         parts.append(text(left + (place + 0.5) * width, y + 14, f"#{place}", text_anchor="middle", class_="small"))
-    legend = 0.0
-    for kind, shade in _SHADES.items():
-        parts.append(rectangle(legend, y + 4, 11, 11, fill=shade))
-        parts.append(text(legend + 15, y + 14, kind, class_="small"))
-        legend += 30 + 6.5 * len(kind)
-    return picture(y + 24, parts, "Bytes in use at each instruction, and the lives of buffers")
+    return picture(
+        y + 44, [*parts, *_legend(_SHADES, y + 26)], "Bytes in use at each instruction, and the lives of buffers"
+    )
 
 
 def _life(life: Life, left: float, y: float, width: float) -> str:
@@ -273,41 +274,53 @@ def _life(life: Life, left: float, y: float, width: float) -> str:
 
 
 def compiling(phases: Sequence[Phase]) -> str:
-    """When each phase of compiling began and ended. Empty if nothing is known of it."""
+    """When each phase of compiling began and ended, but for short parts of others. Empty if nothing is known of it."""
     if not phases:
         return ""
     known = _without_waiting(phases)
     begin, end = known[0].start, max(phase.start + phase.seconds for phase in known)
-    left = 150.0
+    left = 170.0
     scale = (WIDTH - left - 90) / max(end - begin, 1e-9)
     parts = []
-    for place, phase in enumerate(known):
+    place = 0
+    for number, phase in enumerate(known):
+        outer = any(other.start <= phase.start and _end(phase) <= _end(other) for other in known[:number])
+        if outer and phase.seconds < _SHORTEST_PHASE * (end - begin):
+            continue
         x, y = left + (phase.start - begin) * scale, place * 20.0
-        bar = rectangle(x, y + 2, max(phase.seconds * scale, 1.0), 14, fill=colour("loop"), rx=2)
-        words = text(left - 8, y + 14, phase.name, text_anchor="end", class_="small")
-        time = text(x + max(phase.seconds * scale, 1.0) + 5, y + 14, units.seconds(phase.seconds), class_="small")
+        length = max(phase.seconds * scale, 1.0)
+        place += 1
+        bar = rectangle(x, y + 2, length, 14, fill=colour("reduction" if outer else "loop"), rx=2)
+        words = text(left - 8, y + 14, phase.name, text_anchor="end", class_="small" if outer else "label")
+        time = text(x + length + 5, y + 14, units.seconds(phase.seconds), class_="small")
         parts.append(titled(bar + words + time, f"{phase.name}: {units.seconds(phase.seconds)}, {phase.thread}"))
-    return picture(len(known) * 20 + 6, parts, "The phases of compiling")
+    return picture(place * 20 + 6, parts, "The phases of compiling")
+
+
+def _end(phase: Phase) -> float:
+    return phase.start + phase.seconds
 
 
 def _without_waiting(phases: Sequence[Phase]) -> list[Phase]:
-    """Phases in their order; those of other threads, which make native code later, begin where the first one ends."""
-    known = sorted(phases, key=lambda phase: (phase.thread != phases[0].thread, phase.start, -phase.seconds))
-    found: list[Phase] = []
-    end = 0.0
-    for phase in known:
-        if phase.thread != phases[0].thread:
-            phase = phase._replace(start=end)
-        found.append(phase)
-        end = max(end, phase.start + phase.seconds)
+    """Phases in their order; those of other threads, which make native code later, as one that begins at the end."""
+    own = [phase for phase in phases if phase.thread == phases[0].thread]
+    found = sorted(own, key=lambda phase: (phase.start, -phase.seconds))
+    late = [phase for phase in phases if phase.thread != phases[0].thread]
+    if late:
+        many = f" of {len(late)} loops" if len(late) > 1 else ""
+        end = max(map(_end, found))
+        found.append(Phase(late[0].name + many, end, sum(phase.seconds for phase in late), late[0].thread))
     return found
 
 
 def legend(kinds: Iterable[str]) -> str:
-    """What the colours mean."""
-    parts, x = [], 0.0
-    for kind in dict.fromkeys(kinds):
-        parts.append(rectangle(x, 2, 12, 12, fill=colour(kind), rx=2))
-        parts.append(text(x + 17, 12.5, kind, class_="small"))
-        x += 34 + 6.6 * len(kind)
-    return picture(18, parts, "Colours")
+    """What the colours of groups mean."""
+    return picture(18, _legend({kind: colour(kind) for kind in kinds}, 2), "Colours")
+
+
+def _legend(shades: Mapping[str, str], y: float) -> Iterable[str]:
+    x = 0.0
+    for name, shade in shades.items():
+        yield rectangle(x, y, 12, 12, fill=shade, rx=2)
+        yield text(x + 17, y + 10.5, name, class_="small")
+        x += 34 + 6.6 * len(name)

@@ -99,7 +99,15 @@ def measure(job: Job, rounds: int | None = None) -> Samples:
         if nested:
             deep.append(native.run_timed(job.inputs, deep=True)[1])
     runs = [[cost[0] * 1e-9 for cost in run] for run in shallow]
-    return Samples(merged(shallow), merged(deep) if deep else None, median(totals), runs)
+    return Samples(together(shallow), merged(deep) if deep else None, median(totals), runs)
+
+
+def together(rounds: Sequence[Costs]) -> Costs:
+    """The medians of several runs, made to add up to that of whole runs: they are less, if some were disturbed."""
+    costs = merged(rounds)
+    whole, parts = median(sum(cost[0] for cost in run) for run in rounds), sum(cost[0] for cost in costs)
+    scale = whole / parts if parts else 1.0
+    return [(nanoseconds * scale, *rest) for nanoseconds, *rest in costs]
 
 
 def merged(rounds: Sequence[Costs]) -> Costs:

@@ -341,12 +341,12 @@ class _Counted:
 
     def profile(self) -> Profile:
         """Where the time of the runs went."""
-        from tracer.profiling.measuring import Job, Samples, merged
+        from tracer.profiling.measuring import Job, Samples, merged, together
         from tracer.profiling.profile import assembled
 
         shallow, deep = list(self.shallow or self.deep), list(self.deep)
         runs = [[cost[0] * 1e-9 for cost in costs] for costs in (*self.deep, *self.shallow)]
-        samples = Samples(merged(shallow), merged(deep), median(self.totals), runs)
+        samples = Samples(together(shallow), merged(deep) if deep else None, median(self.totals), runs)
         return assembled(Job(self.name, self.arguments, self.executable, [], None), samples)
 
 
