@@ -1,13 +1,31 @@
 // Gather and Scatter: reading and writing through integer index arrays.
+#include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <cstring>
 #include <stdexcept>
+#include <type_traits>
+#include <utility>
 
 #include "program.hpp"
 #include "scalar.hpp"
+#include "threads.hpp"
 
 namespace tracer {
 namespace {
+
+// Bytes moved from which on threads share the work: some 20 us.
+constexpr int64_t SHARED_BYTES = int64_t{1} << 18;
+// How many points ahead what the indices address is asked for, and how much of a run.
+constexpr int64_t AHEAD = 8;
+constexpr int64_t FETCHED_BYTES = 512;
+
+// Runs body(part) for every part in [0, parts) on the pool.
+template <class Body>
+void share(int64_t parts, Body&& body) {
+    parallel_run(
+        parts, [](void* data, int64_t part) { (*static_cast<std::remove_reference_t<Body>*>(data))(part); }, &body);
+}
 
 // Walks over every point of a shape for a fixed number of strided operands.
 template <int OPERANDS>
@@ -141,6 +159,7 @@ class Indexed : public Instruction {
     Walk<1> list_walk_;                  // over index points: list
     Walk<2> rest_walk_;                  // over the remaining axes: table, list
     int64_t index_count_ = 0, rest_count_ = 0;
+    int64_t fetched_bytes_ = 0;  // at the beginning of a run; 0 if it is scattered
 
     // `inner` names the attribute of the table side, `inner_shape` its shape, `outer` the list side.
     void read(py::handle source, BufferTable& buffers, const char* inner, const char* inner_shape, const char* outer,
@@ -213,10 +232,10 @@ class Indexed : public Instruction {
 
     // Calls body(table element offset, list element offset) for every index point.
     template <class Body>
-    void each_point(const std::vector<int64_t>& offsets, Body&& body) const {
+    void each_point(const int64_t* offsets, Body&& body) const {
         const int rank = static_cast<int>(list_walk_.shape.size());
         const int64_t count = rank ? list_walk_.shape[rank - 1] : 1, step = rank ? list_walk_.strides[0][rank - 1] : 0;
-        const int64_t* next = offsets.data();
+        const int64_t* next = offsets;
         list_walk_.run(rank - 1, [&](const std::array<int64_t, 1>& start) {
             for (int64_t i = 0; i < count; ++i) {
                 body(*next++, start[0] + i * step);
@@ -227,7 +246,7 @@ class Indexed : public Instruction {
     // target op= source between the table and the list, for every index point; TO_TABLE: the table is the target.
     template <class T, class Operation, bool TO_TABLE>
     void move(const Context& context) const {
-        const std::vector<int64_t>& table_offsets = offsets(context);
+        const int64_t* in_table = offsets(context).data();
         if (index_count_ == 0 || rest_count_ == 0) {
             return;
         }
@@ -235,25 +254,75 @@ class Indexed : public Instruction {
         T* list = context.resolve_as<T>(list_);
         const int rank = static_cast<int>(rest_walk_.shape.size());
         if (rank == 0) {
-            each_point(table_offsets, [&](int64_t in_table, int64_t in_list) {
-                Operation::apply(TO_TABLE ? table[in_table] : list[in_list],
-                                 TO_TABLE ? list[in_list] : table[in_table]);
+            each_point(in_table, [&](int64_t at, int64_t in_list) {
+                Operation::apply(TO_TABLE ? table[at] : list[in_list], TO_TABLE ? list[in_list] : table[at]);
             });
             return;
         }
+        const bool large = index_count_ * rest_count_ * static_cast<int64_t>(sizeof(T)) >= SHARED_BYTES;
+        const int64_t parts = large ? std::min<int64_t>(thread_count(), index_count_) : 1;
+        if (!TO_TABLE && list_walk_.shape.size() == 1) {
+            const int64_t step = list_walk_.strides[0][0];
+            share(parts, [&](int64_t part) {
+                const int64_t end = index_count_ * (part + 1) / parts;
+                for (int64_t i = index_count_ * part / parts; i < end; ++i) {
+                    fetch(table, in_table, i);
+                    move_rest<T, Operation, TO_TABLE>(table + in_table[i], list + i * step);
+                }
+            });
+            return;
+        }
+        // Every thread has its own part of the table, so that repeated indices are heeded in order.
+        const auto [low, span] = reach();
+        share(TO_TABLE ? parts : 1, [&](int64_t part) {
+            const int64_t begin = low + span * part / parts,
+                          end = TO_TABLE ? low + span * (part + 1) / parts : low + span;
+            int64_t number = 0;
+            each_point(in_table, [&](int64_t at, int64_t in_list) {
+                if (at >= begin && at < end) {
+                    fetch(table, in_table, number);
+                    move_rest<T, Operation, TO_TABLE>(table + at, list + in_list);
+                }
+                ++number;
+            });
+        });
+    }
+
+    // The lowest place that the indices may address, and how many there are from there on.
+    std::pair<int64_t, int64_t> reach() const {
+        int64_t low = 0, span = 1;
+        for (size_t axis = 0; axis < index_sizes_.size(); ++axis) {
+            const int64_t last = (index_sizes_[axis] - 1) * index_strides_[axis];
+            low += std::min<int64_t>(last, 0);
+            span += std::abs(last);
+        }
+        return {low, span};
+    }
+
+    // Asks for the memory of an index point to come: the processor cannot guess it.
+    template <class T>
+    void fetch(const T* table, const int64_t* in_table, int64_t number) const {
+        if (fetched_bytes_ == 0 || number + AHEAD >= index_count_) {
+            return;
+        }
+        const char* run = reinterpret_cast<const char*>(table + in_table[number + AHEAD]);
+        for (int64_t at = 0; at < fetched_bytes_; at += 64) {
+            __builtin_prefetch(run + at);
+        }
+    }
+
+    // One index point.
+    template <class T, class Operation, bool TO_TABLE>
+    void move_rest(T* table, T* list) const {
+        const int rank = static_cast<int>(rest_walk_.shape.size());
         const int64_t count = rest_walk_.shape[rank - 1];
         const int64_t table_step = rest_walk_.strides[0][rank - 1], list_step = rest_walk_.strides[1][rank - 1];
-        const auto move_run = [&](T* in_table, T* in_list) {
+        rest_walk_.run(rank - 1, [&](const std::array<int64_t, 2>& start) {
             if constexpr (TO_TABLE) {
-                transfer<T, Operation>(count, in_table, table_step, in_list, list_step);
+                transfer<T, Operation>(count, table + start[0], table_step, list + start[1], list_step);
             } else {
-                transfer<T, Operation>(count, in_list, list_step, in_table, table_step);
+                transfer<T, Operation>(count, list + start[1], list_step, table + start[0], table_step);
             }
-        };
-        each_point(table_offsets, [&](int64_t in_table, int64_t in_list) {
-            rest_walk_.run(rank - 1, [&](const std::array<int64_t, 2>& start) {
-                move_run(table + in_table + start[0], list + in_list + start[1]);
-            });
         });
     }
 
@@ -275,6 +344,10 @@ class Indexed : public Instruction {
         rest_count_ = checked_size(rest_walk_.shape);
         list_walk_.simplify();
         rest_walk_.simplify();
+        const int rest = static_cast<int>(rest_walk_.shape.size());
+        if (rest > 0 && rest_walk_.strides[0][rest - 1] == 1) {
+            fetched_bytes_ = std::min(rest_walk_.shape[rest - 1] * itemsize(dtype_), FETCHED_BYTES);
+        }
     }
 };
 

@@ -196,3 +196,25 @@ def test_random_indices(data: st.DataObject) -> None:
     np.testing.assert_array_equal(gather(source, *indices), source[tuple(indices)])
     values = random_array(generator, dtype, (*index_shape, *shape[axes:]))
     np.testing.assert_array_equal(scatter(source, values, *indices), added(source, values, *indices))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("turned", [False, True])
+def test_what_threads_share_is_the_same(threads: int, turned: bool) -> None:
+    generator = np.random.default_rng(1)
+    shape = (300, 4, 40)
+    base = generator.standard_normal((*shape[1:], shape[0])).transpose(2, 0, 1) if turned else np.zeros(shape)
+    indices = generator.integers(-150, 20, (7, 400))  # many of them repeated
+    values = generator.standard_normal((7, 400, 4, 40)) * 10.0 ** generator.integers(-9, 9, (7, 400, 1, 1))
+    before = _kernels.get_threads()
+    try:
+        _kernels.set_threads(threads)
+        np.testing.assert_array_equal(gather(base, indices), base[indices])
+        np.testing.assert_array_equal(scatter(base, values, indices), added(base, values, indices))
+        assigned = np.array(base)
+        assigned[indices] = values
+        np.testing.assert_array_equal(scatter(base, values, indices, mode="set"), assigned)
+        with pytest.raises(IndexError):
+            scatter(base, values, np.where(indices == 3, 300, indices))
+    finally:
+        _kernels.set_threads(before)

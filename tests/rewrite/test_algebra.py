@@ -84,6 +84,18 @@ def test_gradient_of_picked_elements_scatters_into_one_array():
     assert names.count("scatter_add") == 2 and "add" not in names[names.index("scatter_add") :]
 
 
+def test_a_step_along_the_gradient_of_picked_rows_writes_only_these():
+    def step(x):
+        gradient = vjp((unwrap(np.sum(np.sin(x[[1, 2, 2]]))),), [unwrap(1.0)], [unwrap(x)])[0]
+        return x - 0.1 * wrap(gradient)
+
+    graph = graph_of(step, A)
+    new = optimise(graph, verify=True)
+    names = op_names(new.outputs)
+    assert names[-1] == "scatter_add" and "subtract" not in names and "broadcast_to" not in names
+    np.testing.assert_allclose(compute(new, A)[0], compute(graph, A)[0], rtol=1e-14)
+
+
 def test_gradient_of_a_matrix_product_needs_only_views():
     names = op_names(gradient(lambda a, b, c: np.sum(np.sin(a @ b) * c), A, B, C).outputs)
     assert names.count("matmul") == 3 and set(names) <= {"matmul", "transpose", "sin", "cos", "multiply", "sum"}

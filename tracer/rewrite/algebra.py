@@ -27,6 +27,13 @@ _FEWEST_POINTS = 256
 
 A = np.arange(6.0).reshape(2, 3) - 2.5
 B = np.arange(12.0).reshape(3, 4) / 7
+SCATTERED = {
+    "a": np.arange(5.0),
+    "b": FINITE[:3],
+    "c": np.float64(0),
+    "shape": (5,),
+    "i": np.array([1, 1, 4]),
+}
 
 
 # --- conditions --------------------------------------------------------------------------------------------------
@@ -49,6 +56,11 @@ def _product_is_plain(first: Any, second: Any) -> bool:
 def _ratio_is_plain(first: Any, second: Any) -> bool:
     with np.errstate(all="ignore"):
         return _plain(first, second) and _plain(first / second)
+
+
+def _starts_at_zero(a: Node, c: Any, shape: tuple[int, ...]) -> bool:
+    """Whether what is scattered into an array of zeros may be scattered into a value itself."""
+    return bool(c == 0) and a.shape == shape and floating(a)
 
 
 def _swaps_last_two(axes: tuple[int, ...]) -> bool:
@@ -297,6 +309,27 @@ PARTS: tuple[AnyRule, ...] = (
         lambda a, b, i: _scatter_add(a, b, i),
         when=lambda a, c, shape: c == 0 and a.shape == shape,
         example={"a": np.arange(5.0), "b": FINITE[:3], "c": np.float64(0), "shape": (5,), "i": np.array([1, 1, 4])},
+    ),
+    Rule(
+        "subtraction of scattered",
+        lambda a, b, c, shape, i: a - _scatter_add(_broadcast_to(c, shape=shape), b, i),
+        lambda a, b, i: _scatter_add(a, -b, i),
+        when=_starts_at_zero,
+        example=SCATTERED,
+    ),
+    Rule(
+        "add of a multiple of scattered",
+        lambda a, b, c, c2, shape, i: a + _scatter_add(_broadcast_to(c, shape=shape), b, i) * c2,
+        lambda a, b, c2, i: _scatter_add(a, b * c2, i),
+        when=lambda a, c, shape, c2: _starts_at_zero(a, c, shape) and _plain(c2),
+        example={**SCATTERED, "c2": np.float64(3.0)},
+    ),
+    Rule(
+        "subtraction of a multiple of scattered",
+        lambda a, b, c, c2, shape, i: a - _scatter_add(_broadcast_to(c, shape=shape), b, i) * c2,
+        lambda a, b, c2, i: _scatter_add(a, b * -c2, i),
+        when=lambda a, c, shape, c2: _starts_at_zero(a, c, shape) and _plain(c2),
+        example={**SCATTERED, "c2": np.float64(3.0)},
     ),
     Rule(
         "add of scattered, two axes",
