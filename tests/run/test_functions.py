@@ -121,6 +121,29 @@ def test_loops_that_block_kernels_compute_faster_stay_with_them() -> None:
     assert not suits_vectors(steps_of("exp " * (MOST_FUNCTIONS + 1)), [])
 
 
+def test_functions_with_branches_need_whole_vectors_of_their_own_type() -> None:
+    lanes, f4, f8 = vector_bytes() // 8, np.dtype("f4"), np.dtype("f8")
+    assert suits_vectors(steps_of("sin"), [4 * lanes]) and not suits_vectors(steps_of("sin"), [4 * lanes - 1])
+    assert not suits_vectors([Step("cast", f8, f4, (0,)), Step("sin", f4, f4, (1,))], [])
+
+
+@needs_fused
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_huge_angles_among_others(dtype: str) -> None:
+    def function(x):
+        return np.sin(x) * np.exp(np.cos(x)) + np.tan(0.5 * x)
+
+    with tracer.config.changed(jit="always"):
+        native = tracer.compile(function)
+        native.plan(np.ones(1003, dtype))
+    block = tracer.compile(function)
+    x = np.random.default_rng(0).standard_normal(1003).astype(dtype)
+    for places in (slice(0), slice(1), [5, 6, 700, 1002], slice(None)):
+        x[places] *= 1e15
+        assert distance(native(x), block(x)).max() <= UNITS
+    assert "native" in repr(native.plan(x).executable.native)
+
+
 def test_what_is_asked_for_loops() -> None:
     lanes = vector_bytes() // 8
     assert loop_wishes(steps_of("negative exp square"), [], 1) == []

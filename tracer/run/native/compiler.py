@@ -52,6 +52,11 @@ def compile_loop(outline: Outline) -> bytes:
     options.slp_vectorization = True
     passes = llvm.create_pass_builder(machine, options)
     passes.getModulePassManager().run(module, passes)
+    # Vectorised loops call functions of vectors, which the passes above have not met yet.
+    inlining = llvm.create_new_module_pass_manager()
+    inlining.add_always_inliner_pass()
+    inlining.add_simplify_cfg_pass()
+    inlining.run(module, passes)
     code: bytes = machine.emit_object(module)
     return code
 

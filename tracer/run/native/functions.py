@@ -1,8 +1,8 @@
 """Elementary functions in LLVM's language, by the names of their block kernels.
 
-They have the formulas of the kernels, with a fused multiply-add where a compiler makes one of the kernels' code, and no
-branches and no calls, so that LLVM computes a whole vector at once. What they give is what the kernels give but for
-at most one unit in the last place, and the same bits where GCC has built the kernels.
+They have the formulas of the kernels, with a fused multiply-add where a compiler makes one of the kernels' code, and so
+that LLVM computes a whole vector at once: without branches and calls, but for those in `WITH_BRANCH`. What they give is
+what the kernels give but for at most one unit in the last place, and the same bits where GCC has built the kernels.
 """
 
 from __future__ import annotations
@@ -12,10 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from tracer.run.native import exponentials, trigonometry
+from tracer.run.native import exponentials, powers, trigonometry
+from tracer.run.native.branches import call_with_branch
 from tracer.run.native.host import has_fused_multiply_add
 from tracer.run.native.real import Real
 from tracer.run.native.writer import Value, Writer
+
+
+def _periodic(name: str, ordinary: Callable[[Real], Real]) -> Callable[[Real], Real]:
+    return lambda x: call_with_branch(x, name, ordinary, trigonometry.is_huge, libm=name)
+
 
 FUNCTIONS: dict[str, Callable[..., Real]] = {
     "exp": exponentials.exp,
@@ -34,7 +40,14 @@ FUNCTIONS: dict[str, Callable[..., Real]] = {
     "cosh": exponentials.cosh,
     "erf": exponentials.erf,
     "arctan": trigonometry.arctan,
+    "arctan2": trigonometry.arctan2,
+    "hypot": powers.hypot,
+    "sin": _periodic("sin", trigonometry.sin),
+    "cos": _periodic("cos", trigonometry.cos),
+    "tan": _periodic("tan", trigonometry.tan),
 }
+WITH_BRANCH = frozenset({"sin", "cos", "tan"})
+"""Those that look whether an element of a vector is special."""
 
 
 def has_function(name: str, dtype: np.dtype[Any]) -> bool:

@@ -35,7 +35,12 @@ class Real:
     @property
     def kind(self) -> str:
         """LLVM's name of the type."""
-        return type_name(self.dtype)
+        return self.code.kind(type_name(self.dtype))
+
+    @property
+    def bits_kind(self) -> str:
+        """LLVM's name of integers of the same size."""
+        return self.code.kind(f"i{8 * self.dtype.itemsize}")
 
     @property
     def wide(self) -> bool:
@@ -60,7 +65,7 @@ class Real:
 
     def constant(self, value: float) -> Real:
         """A number of the same type that is the same everywhere."""
-        return self.made(number(float(self.dtype.type(value))))
+        return self.made(self.code.literal(type_name(self.dtype), number(float(self.dtype.type(value)))))
 
     def _other(self, value: Real | float) -> Real:
         return value if isinstance(value, Real) else self.constant(value)
@@ -149,13 +154,12 @@ class Real:
 
     def bits(self) -> Bits:
         """The same bits as an integer."""
-        kind = f"i{8 * self.dtype.itemsize}"
-        return Bits(self, self.code.emit(f"bitcast {self.kind} {self.name} to {kind}"))
+        return Bits(self, self.code.emit(f"bitcast {self.kind} {self.name} to {self.bits_kind}"))
 
     def as_dtype(self, dtype: np.dtype[Any]) -> Real:
         """The nearest number of the other float type."""
         word = "fpext" if dtype.itemsize == 8 else "fptrunc"
-        name = self.code.emit(f"{word} {self.kind} {self.name} to {type_name(dtype)}")
+        name = self.code.emit(f"{word} {self.kind} {self.name} to {self.code.kind(type_name(dtype))}")
         return Real(self.code, dtype, name)
 
 
@@ -175,11 +179,12 @@ class Bits:
         self.like, self.name = like, name
 
     def _word(self, word: str, other: Bits | int) -> Bits:
+        operand = other.name if isinstance(other, Bits) else self._literal(other)
+        return Bits(self.like, self.like.code.emit(f"{word} {self.like.bits_kind} {self.name}, {operand}"))
+
+    def _literal(self, value: int) -> str:
         width = 8 * self.like.dtype.itemsize
-        operand = (
-            other.name if isinstance(other, Bits) else str((other + 2 ** (width - 1)) % 2**width - 2 ** (width - 1))
-        )
-        return Bits(self.like, self.like.code.emit(f"{word} i{width} {self.name}, {operand}"))
+        return self.like.code.literal(f"i{width}", str((value + 2 ** (width - 1)) % 2**width - 2 ** (width - 1)))
 
     def __add__(self, other: Bits | int) -> Bits:
         return self._word("add", other)
@@ -204,9 +209,9 @@ class Bits:
 
     def is_zero(self) -> str:
         """Whether no bit is set."""
-        return self.like.code.emit(f"icmp eq i{8 * self.like.dtype.itemsize} {self.name}, 0")
+        return self.like.code.emit(f"icmp eq {self.like.bits_kind} {self.name}, {self._literal(0)}")
 
     def number(self) -> Real:
         """The same bits as a float."""
         like = self.like
-        return like.made(like.code.emit(f"bitcast i{8 * like.dtype.itemsize} {self.name} to {like.kind}"))
+        return like.made(like.code.emit(f"bitcast {like.bits_kind} {self.name} to {like.kind}"))

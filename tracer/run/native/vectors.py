@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 
 from tracer.lower.instructions import Step
-from tracer.run.native.functions import FUNCTIONS
+from tracer.run.native.functions import FUNCTIONS, WITH_BRANCH
 from tracer.run.native.host import vector_bytes
 
 MOST_FUNCTIONS = 64
@@ -31,7 +31,13 @@ def suits_vectors(steps: Sequence[Step], inner: Sequence[int]) -> bool:
     inner : sequence of int
         Lengths of the axes inside the outermost one.
     """
+    called = [step for step in steps if step.kernel in WITH_BRANCH]
     vectors = _vectors_of_row(steps, inner)
+    if called:
+        # They are there for whole vectors of one length.
+        sizes = {max(step.dtype.itemsize, step.out.itemsize) for step in steps}
+        if max(sizes) > min(step.dtype.itemsize for step in called) or (vectors or 0) % 1:
+            return False
     filled = vectors is None or vectors > MANY_VECTORS or vectors >= LEAST_FILLED * math.ceil(vectors)
     return filled and sum(step.kernel in FUNCTIONS for step in steps) <= MOST_FUNCTIONS
 

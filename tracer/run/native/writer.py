@@ -43,12 +43,27 @@ def number(value: float) -> str:
 
 
 class Writer:
-    """Writes straight-line code, and collects the declarations that it needs."""
+    """Writes straight-line code, and collects the declarations that it needs.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    lanes : int or None
+        A number makes it the code of vectors of so many elements, of floats, integers and conditions alike.
+    """
+
+    def __init__(self, lanes: int | None = None) -> None:
         self.lines: list[str] = []
         self.declarations: set[str] = set()
+        self.lanes = lanes
         self._count = 0
+
+    def kind(self, name: str) -> str:
+        """The type of what holds elements of a type."""
+        return name if self.lanes is None else f"<{self.lanes} x {name}>"
+
+    def literal(self, name: str, text: str) -> str:
+        """A constant of a type."""
+        return text if self.lanes is None else f"<{', '.join([f'{name} {text}'] * self.lanes)}>"
 
     def emit(self, text: str) -> str:
         """Append an instruction; gives the name of its result."""
@@ -58,21 +73,22 @@ class Writer:
 
     def intrinsic(self, name: str, kind: str, *operands: str) -> str:
         """Call one of LLVM's functions of floats."""
-        full = f"@llvm.{name}.{'f64' if kind == 'double' else 'f32'}"
+        width = "f64" if "double" in kind else "f32"
+        full = f"@llvm.{name}.{width if self.lanes is None else f'v{self.lanes}{width}'}"
         self.declarations.add(f"declare {kind} {full}({', '.join([kind] * len(operands))})")
         return self.emit(f"call {kind} {full}({', '.join(f'{kind} {item}' for item in operands)})")
 
     def select(self, condition: str, kind: str, yes: str, no: str) -> str:
         """One of two parts."""
-        return self.emit(f"select i1 {condition}, {kind} {yes}, {kind} {no}")
+        return self.emit(f"select {self.kind('i1')} {condition}, {kind} {yes}, {kind} {no}")
 
     def both(self, a: str, b: str) -> str:
         """Whether two conditions hold."""
-        return self.emit(f"and i1 {a}, {b}")
+        return self.emit(f"and {self.kind('i1')} {a}, {b}")
 
     def either(self, a: str, b: str) -> str:
         """Whether one of two conditions holds."""
-        return self.emit(f"or i1 {a}, {b}")
+        return self.emit(f"or {self.kind('i1')} {a}, {b}")
 
     def compare(self, relation: str, dtype: np.dtype[Any], a: str, b: str) -> str:
         """Compare two numbers by "eq", "ne", "lt", "le", "gt" or "ge"; only "ne" holds for a NaN."""
@@ -81,7 +97,7 @@ class Writer:
         else:
             sign = "" if relation in ("eq", "ne") else "s" if dtype.kind == "i" else "u"
             prefix, word = "icmp", sign + relation
-        return self.emit(f"{prefix} {word} {type_name(dtype)} {a}, {b}")
+        return self.emit(f"{prefix} {word} {self.kind(type_name(dtype))} {a}, {b}")
 
     def truth(self, condition: str) -> Value:
         """A condition as a register."""
