@@ -15,10 +15,11 @@ Shape stacked(int64_t steps, const Shape& shape) {
     return result;
 }
 
-class Scan final : public Instruction {
+class Scan final : public Instruction, public Translatable {
   public:
     Scan(py::handle description, BufferTable& table)
-        : inner_(description.attr("program"), shared_carries(description)) {
+        : inner_(description.attr("program"), shared_carries(description)),
+          description_(py::reinterpret_borrow<py::object>(description)) {
         steps_ = read_integer(description.attr("steps"), "steps");
         stop_ = read_integer(description.attr("stop"), "stop");
         if (steps_ < 0 || stop_ >= inner_->output_count()) {
@@ -48,15 +49,28 @@ class Scan final : public Instruction {
             base[window.buffer] = window.backward ? start + (limit - 1) * window.row : start;
         }
         const Context within{base.data(), inner_->buffers(), owners.data(), context.timer};
-        const int64_t done = run_steps(within, base, limit);
+        const int64_t done = code_.there() ? run_natively(base, limit) : run_steps(within, base, limit);
         finish(context, base, done);
     }
 
     double cost() const override { return static_cast<double>(steps_) * (inner_->cost() + 20.0); }
 
-    std::string name() const override { return "scan of " + std::to_string(steps_) + " steps"; }
+    std::string name() const override {
+        return "scan of " + std::to_string(steps_) + " steps" + (code_.there() ? ", native" : "");
+    }
+
+    py::tuple outline() const override {
+        std::vector<FoundLoop> inside;
+        inner_->find_loops(inside, 1.0);
+        return py::make_tuple(description_, inside.size());
+    }
+
+    void use_native(uintptr_t function, py::object owner) const override { code_.set(function, std::move(owner)); }
+
+    bool is_native() const override { return code_.there(); }
 
     void find_loops(std::vector<FoundLoop>& found, double times) const override {
+        found.push_back({this, times * cost()});
         inner_->find_loops(found, times * static_cast<double>(steps_));
     }
 
@@ -88,6 +102,8 @@ class Scan final : public Instruction {
     };
 
     Inner inner_;
+    py::object description_;
+    StepCode code_;
     int64_t steps_ = 0, stop_ = -1;
     std::vector<Window> windows_;
     std::vector<Move> moves_;
@@ -237,6 +253,15 @@ class Scan final : public Instruction {
                    target.view.buffer == source.view.buffer && target.view.offset == source.view.offset &&
                    target.view.strides == source.view.strides;
         });
+    }
+
+    // Native code keeps the carries to itself while it runs, and leaves them at home.
+    int64_t run_natively(const std::vector<char*>& base, int64_t limit) const {
+        std::vector<char*> slots;
+        for (const Window& window : windows_) {
+            slots.push_back(base[window.buffer]);
+        }
+        return code_.run(slots, limit, inner_->cost());
     }
 
     int64_t run_steps(const Context& within, std::vector<char*>& base, int64_t limit) const {

@@ -34,7 +34,7 @@ std::string FusedLoop::name() const {
 }
 
 void FusedLoop::find_loops(std::vector<FoundLoop>& found, double times) const {
-    found.push_back({this, times});
+    found.push_back({this, times * cost()});
 }
 
 py::tuple FusedLoop::outline() const {
@@ -52,12 +52,12 @@ py::tuple FusedLoop::outline() const {
     return py::make_tuple(description_, integers(plan_.shape), axis, py::tuple(operands), py::tuple(blocks));
 }
 
-void FusedLoop::use_native(NativeLoop function, py::object owner) const {
+void FusedLoop::use_native(uintptr_t function, py::object owner) const {
     if (plan_.empty || native_.load() != nullptr) {
         malformed("the loop has no points, or runs by native code already");
     }
     owner_ = std::move(owner);
-    native_.store(function, std::memory_order_release);
+    native_.store(reinterpret_cast<NativeLoop>(function), std::memory_order_release);
 }
 
 std::unique_ptr<Instruction> make_loop(py::handle description, BufferTable& table) {

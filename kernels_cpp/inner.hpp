@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <string>
@@ -91,6 +92,45 @@ class Interruptions {
   private:
     int64_t every_, steps_ = 0;
     std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+};
+
+// Native code for the steps of an instruction: does those from `begin` up to `end`, on memory that starts at the
+// addresses of `slots`. Gives the step that comes next, or its complement if there is none because of what was
+// computed.
+using NativeSteps = int64_t (*)(char* const* slots, int64_t begin, int64_t end);
+
+// The place for it, empty at first.
+class StepCode {
+  public:
+    bool there() const { return function_.load(std::memory_order_acquire) != nullptr; }
+
+    void set(uintptr_t function, py::object owner) const {
+        if (there()) {
+            malformed("the steps run by native code already");
+        }
+        owner_ = std::move(owner);
+        function_.store(reinterpret_cast<NativeSteps>(function), std::memory_order_release);
+    }
+
+    // Does at most `limit` steps, of which one takes about `cost` nanoseconds; gives the number done.
+    int64_t run(const std::vector<char*>& slots, int64_t limit, double cost) const {
+        const NativeSteps function = function_.load(std::memory_order_acquire);
+        const auto portion = static_cast<int64_t>(std::max(1e6 / (cost + 1.0), 1.0));
+        Interruptions interruptions(1e6);
+        int64_t done = 0;
+        while (done < limit) {
+            done = function(slots.data(), done, limit - done > portion ? done + portion : limit);
+            if (done < 0) {
+                return ~done;
+            }
+            interruptions.heed();
+        }
+        return done;
+    }
+
+  private:
+    mutable py::object owner_;
+    mutable std::atomic<NativeSteps> function_{nullptr};
 };
 
 }  // namespace tracer

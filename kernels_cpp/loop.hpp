@@ -110,7 +110,7 @@ struct LoopPlan {
 LoopPlan plan_loop(py::handle description, BufferTable& table);
 void run_loop(const LoopPlan& plan, const Context& context, NativeLoop native);
 
-class FusedLoop final : public Instruction {
+class FusedLoop final : public Instruction, public Translatable {
   public:
     FusedLoop(py::handle description, BufferTable& table);
 
@@ -119,11 +119,8 @@ class FusedLoop final : public Instruction {
     std::string name() const override;
     bool is_native() const override { return native_.load(std::memory_order_relaxed) != nullptr; }
     void find_loops(std::vector<FoundLoop>& found, double times) const override;
-    // What native code must know; see Program::loops.
-    py::tuple outline() const;
-    // Runs the loop by native code, for as long as the program lives; `owner` keeps that. A run in progress goes on as
-    // it began.
-    void use_native(NativeLoop function, py::object owner) const;
+    py::tuple outline() const override;
+    void use_native(uintptr_t function, py::object owner) const override;
 
   private:
     LoopPlan plan_;

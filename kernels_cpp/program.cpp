@@ -299,8 +299,8 @@ py::list Program::loops() const {
     std::vector<FoundLoop> found;
     find_loops(found, 1.0);
     py::list result;
-    for (const auto& [loop, times] : found) {
-        result.append(py::make_tuple(loop->outline(), loop->cost() * times));
+    for (const auto& [loop, cost] : found) {
+        result.append(py::make_tuple(loop->outline(), cost));
     }
     return result;
 }
@@ -311,7 +311,7 @@ void Program::use_native(size_t number, uintptr_t address, py::object owner) con
     if (number >= found.size() || address == 0) {
         malformed("there is no loop " + std::to_string(number));
     }
-    found[number].loop->use_native(reinterpret_cast<NativeLoop>(address), std::move(owner));
+    found[number].loop->use_native(address, std::move(owner));
 }
 
 void Program::when_hot(double nanoseconds, py::object callback) {
@@ -443,7 +443,9 @@ void bind_program(py::module_& m) {
         .def("loops", &Program::loops,
              "For each loop, those of inner programs too: its description, the lengths of its axes, the axis whose\n"
              "places a call of native code is given a range of, the operands (slot, dtype, buffer, offset and strides\n"
-             "in bytes), and its share of the program's cost.")
+             "in bytes), and its share of the program's cost. What runs programs step by step is among them, ahead of "
+             "the\n"
+             "loops inside: its description, and how many these are.")
         .def("use_native", &Program::use_native, py::arg("number"), py::arg("address"), py::arg("owner"),
              "From now on run a loop by the function at an address, which `owner` keeps there.")
         .def("when_hot", &Program::when_hot, py::arg("nanoseconds"), py::arg("callback"),

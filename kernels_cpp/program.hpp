@@ -86,13 +86,21 @@ struct Context {
     }
 };
 
-class FusedLoop;  // loop.hpp
 class Program;
 
-// A loop, and how often it runs in one run of the program that it was asked of.
+// What native code can take over.
+struct Translatable {
+    virtual ~Translatable() = default;
+    // What native code must know; see Program::loops.
+    virtual py::tuple outline() const = 0;
+    // Runs by native code from the next run on, for as long as the program lives; `owner` keeps that.
+    virtual void use_native(uintptr_t function, py::object owner) const = 0;
+};
+
+// The same, with its share of the cost of the program that it was asked of.
 struct FoundLoop {
-    const FusedLoop* loop;
-    double times;
+    const Translatable* loop;
+    double cost;
 };
 
 // One instruction. Constructors verify and throw std::invalid_argument; run() may throw std::out_of_range (IndexError),
@@ -105,7 +113,8 @@ struct Instruction {
     // Estimated nanoseconds of one run on one core: decides about the GIL and about threads.
     virtual double cost() const { return 0.0; }
     virtual std::string name() const = 0;
-    // Appends the loops that it is or has inside, of which one run of it is `times` runs of the whole.
+    // Appends what native code can take over, itself before what it has inside; it runs `times` times in one run of
+    // the whole.
     virtual void find_loops(std::vector<FoundLoop>& /*found*/, double /*times*/) const {}
     // Appends the programs that it runs itself, in the order of its description.
     virtual void find_programs(std::vector<const Program*>& /*found*/) const {}

@@ -1,5 +1,6 @@
 // While: a program run as long as another one says so, and further ones over the same steps, forth or back.
 #include <cstring>
+#include <limits>
 #include <new>
 
 #include "blas_threads.hpp"
@@ -57,9 +58,10 @@ class Tape {
     std::vector<char*> chunks_, rows_;
 };
 
-class While final : public Instruction {
+class While final : public Instruction, public Translatable {
   public:
-    While(py::handle description, BufferTable& table) : condition_(description.attr("condition")) {
+    While(py::handle description, BufferTable& table)
+        : condition_(description.attr("condition")), description_(py::reinterpret_borrow<py::object>(description)) {
         read_sweeps(description, table);
         read_fixed(description, table);
         int64_t needed = condition_->arena_size();
@@ -76,6 +78,9 @@ class While final : public Instruction {
     }
 
     void run(const Context& context) const override {
+        if (code_.there()) {
+            return run_natively(context);
+        }
         OneBlasThread alone;  // a step is too short to wake other threads for
         std::vector<std::unique_ptr<Tape>> tapes;
         int64_t steps = 0;
@@ -100,13 +105,28 @@ class While final : public Instruction {
         return GUESSED_STEPS * sum;
     }
 
-    std::string name() const override { return "while of " + std::to_string(sweeps_.size()) + " sweeps"; }
+    std::string name() const override {
+        return "while of " + std::to_string(sweeps_.size()) + " sweeps" + (code_.there() ? ", native" : "");
+    }
+
+    py::tuple outline() const override {
+        std::vector<FoundLoop> inside;
+        find_inner_loops(inside, 1.0);
+        return py::make_tuple(description_, inside.size());
+    }
+
+    void use_native(uintptr_t function, py::object owner) const override {
+        if (sweeps_.size() > 1 || sweeps_[0]->record > 0) {
+            malformed("native code keeps no tape");
+        }
+        code_.set(function, std::move(owner));
+    }
+
+    bool is_native() const override { return code_.there(); }
 
     void find_loops(std::vector<FoundLoop>& found, double times) const override {
-        condition_->find_loops(found, times * GUESSED_STEPS);
-        for (const auto& sweep : sweeps_) {
-            sweep->inner->find_loops(found, times * GUESSED_STEPS);
-        }
+        found.push_back({this, times * cost()});
+        find_inner_loops(found, times);
     }
 
     void find_programs(std::vector<const Program*>& found) const override {
@@ -148,6 +168,8 @@ class While final : public Instruction {
     };
 
     Inner condition_;
+    py::object description_;
+    StepCode code_;
     std::vector<std::unique_ptr<Sweep>> sweeps_;
     std::vector<View> fixed_;
     View arena_;
@@ -332,6 +354,25 @@ class While final : public Instruction {
                 std::memcpy(home, frame.base[carry.from], carry.bytes);
             }
         }
+    }
+
+    void find_inner_loops(std::vector<FoundLoop>& found, double times) const {
+        condition_->find_loops(found, times * GUESSED_STEPS);
+        for (const auto& sweep : sweeps_) {
+            sweep->inner->find_loops(found, times * GUESSED_STEPS);
+        }
+    }
+
+    void run_natively(const Context& context) const {
+        const Sweep& sweep = *sweeps_[0];
+        std::vector<char*> slots;
+        for (const Carry& carry : sweep.carries) {
+            slots.push_back(context.resolve(carry.home));
+        }
+        for (const View& view : fixed_) {
+            slots.push_back(context.resolve(view));
+        }
+        code_.run(slots, std::numeric_limits<int64_t>::max(), sweep.inner->cost() + condition_->cost());
     }
 
     int64_t run_first(const Context& context, Tape& tape, Interruptions& interruptions) const {

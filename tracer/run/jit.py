@@ -26,6 +26,9 @@ from tracer.phases import Phase
 if TYPE_CHECKING:
     from tracer.run.native.compiler import Code
     from tracer.run.native.generator import Outline
+    from tracer.run.native.steps import StepsOutline
+
+    AnyOutline = Outline | StepsOutline
 
 Program = Any
 """A `_kernels.Program`, which only `tracer.run.cpu` may name."""
@@ -46,7 +49,7 @@ SMALL_SHARE = 0.01
 NICENESS = 10
 
 _log = logging.getLogger(__name__)
-_codes: weakref.WeakValueDictionary[Outline, Code] = weakref.WeakValueDictionary()
+_codes: weakref.WeakValueDictionary[AnyOutline, Code] = weakref.WeakValueDictionary()
 translations: weakref.WeakKeyDictionary[Program, list[Phase]] = weakref.WeakKeyDictionary()
 """When loops of a program were translated, if they were: not those whose code was there already."""
 
@@ -99,13 +102,24 @@ class _Loops:
 
     def __init__(self, program: Program, share: float) -> None:
         from tracer.run.native.generator import outline
+        from tracer.run.native.steps import steps_outline
 
-        numbers: dict[Outline, list[int]] = {}
-        costs: dict[Outline, float] = {}
-        total = 0.0
+        numbers: dict[AnyOutline, list[int]] = {}
+        costs: dict[AnyOutline, float] = {}
+        total, first = 0.0, 0
         for number, (described, cost) in enumerate(program.loops()):
+            if number < first:
+                continue
+            found: AnyOutline | None
+            if isinstance(described[-1], int):
+                found = steps_outline(described[0])
+                if found is None:
+                    continue
+                # The loops inside are in its code.
+                first = number + 1 + described[-1]
+            else:
+                found = outline(described)
             total += cost
-            found = outline(described)
             if found is not None:
                 numbers.setdefault(found, []).append(number)
                 costs[found] = costs.get(found, 0.0) + cost
@@ -126,7 +140,7 @@ class _Loops:
             yield
 
 
-def _find(outline: Outline, compiling: bool) -> Code | None:
+def _find(outline: AnyOutline, compiling: bool) -> Code | None:
     """The code of a loop: from this process, from disk, or made now; None if it would have to be made but must not."""
     from tracer.run.native import cache
     from tracer.run.native.compiler import Code, compile_loop

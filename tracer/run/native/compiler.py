@@ -8,6 +8,8 @@ from typing import Any
 
 from tracer.run.native.generator import FUNCTION, Outline, module_text
 from tracer.run.native.linker import USABLE, link
+from tracer.run.native.steps import StepsOutline
+from tracer.run.native.steps_generator import steps_text
 
 _numbers = count()
 
@@ -39,12 +41,12 @@ class Code:
         self.address = self._owner[FUNCTION]
 
 
-def compile_loop(outline: Outline) -> bytes:
+def compile_loop(outline: Outline | StepsOutline) -> bytes:
     """Machine code of a loop, as an object file. Raises ImportError if llvmlite is missing."""
     import llvmlite.binding as llvm
 
     machine = _machine()
-    module = llvm.parse_assembly(module_text(outline))
+    module = llvm.parse_assembly(module_text(outline) if isinstance(outline, Outline) else steps_text(outline))
     module.triple = machine.triple
     module.data_layout = str(machine.target_data)
     options = llvm.create_pipeline_tuning_options(speed_level=3)
