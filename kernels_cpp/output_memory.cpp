@@ -1,5 +1,8 @@
 #include "output_memory.hpp"
 
+#include <sys/mman.h>
+
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -18,6 +21,7 @@ namespace {
 
 constexpr int64_t RECYCLED_BYTES = 1 << 16;    // from this size on memory is recycled
 constexpr size_t MOST_KEPT = size_t{1} << 28;  // bytes that wait for their next use, at most
+constexpr size_t ADVISED_BYTES = 1 << 22;      // from this size on memory is asked for in huge pages
 constexpr size_t HEADER = 64;                  // before each piece: its capacity; keeps 64-byte alignment
 
 size_t& capacity_of(void* data) {
@@ -39,7 +43,7 @@ class Recycler {
                 return data;
             }
         }
-        void* memory = std::aligned_alloc(HEADER, HEADER + capacity);
+        void* memory = aligned_memory(HEADER + capacity);
         if (memory == nullptr) {
             return nullptr;
         }
@@ -148,6 +152,21 @@ py::object empty(py::handle dtype, const std::vector<int64_t>& shape) {
 }
 
 }  // namespace
+
+void* aligned_memory(size_t bytes) {
+    constexpr size_t ALIGNMENT = 64, HUGE_PAGE = size_t{1} << 21;
+    void* memory = nullptr;
+    if (posix_memalign(&memory, bytes < ADVISED_BYTES ? ALIGNMENT : HUGE_PAGE, bytes) != 0) {
+        return nullptr;
+    }
+#ifdef MADV_HUGEPAGE
+    if (bytes >= ADVISED_BYTES) {
+        // Only pages that are needed as a whole: what is resident does not grow. It is no error if there are none.
+        madvise(memory, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
+    }
+#endif
+    return memory;
+}
 
 py::object new_output(py::handle dtype, const std::vector<int64_t>& shape, int64_t bytes) {
     if (bytes < RECYCLED_BYTES) {

@@ -61,8 +61,8 @@ class Program::Lease {
         const size_t count = program.table_.buffers.size();
         state_->base.resize(count, nullptr);
         state_->owners.resize(count, nullptr);
-        void* arena = nullptr;
-        if (posix_memalign(&arena, ALIGNMENT, std::max<int64_t>(program.arena_, ALIGNMENT)) != 0) {
+        void* arena = aligned_memory(static_cast<size_t>(std::max<int64_t>(program.arena_, ALIGNMENT)));
+        if (arena == nullptr) {
             throw std::bad_alloc();
         }
         state_->arena_owner = py::capsule(arena, [](void* memory) { std::free(memory); });
