@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from tracer.run.native import exponentials, powers, trigonometry
-from tracer.run.native.branches import call_with_branch
+from tracer.run.native.branches import call_patched
 from tracer.run.native.host import has_fused_multiply_add
 from tracer.run.native.real import Real
 from tracer.run.native.writer import Value, Writer
 
 
 def _periodic(name: str, ordinary: Callable[[Real], Real]) -> Callable[[Real], Real]:
-    return lambda x: call_with_branch(x, name, ordinary, trigonometry.is_huge, libm=name)
+    return lambda x: call_patched(x, name, ordinary, trigonometry.is_huge, libm=name)
 
 
 FUNCTIONS: dict[str, Callable[..., Real]] = {
@@ -42,11 +42,12 @@ FUNCTIONS: dict[str, Callable[..., Real]] = {
     "arctan": trigonometry.arctan,
     "arctan2": trigonometry.arctan2,
     "hypot": powers.hypot,
+    "power": powers.power,
     "sin": _periodic("sin", trigonometry.sin),
     "cos": _periodic("cos", trigonometry.cos),
     "tan": _periodic("tan", trigonometry.tan),
 }
-WITH_BRANCH = frozenset({"sin", "cos", "tan"})
+WITH_BRANCH = frozenset({"sin", "cos", "tan", "power"})
 """Those that look whether an element of a vector is special."""
 
 

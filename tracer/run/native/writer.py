@@ -90,6 +90,10 @@ class Writer:
         """Whether one of two conditions holds."""
         return self.emit(f"or {self.kind('i1')} {a}, {b}")
 
+    def negated(self, condition: str) -> str:
+        """Whether a condition does not hold."""
+        return self.emit(f"xor {self.kind('i1')} {condition}, {self.literal('i1', 'true')}")
+
     def compare(self, relation: str, dtype: np.dtype[Any], a: str, b: str) -> str:
         """Compare two numbers by "eq", "ne", "lt", "le", "gt" or "ge"; only "ne" holds for a NaN."""
         if dtype.kind == "f":
