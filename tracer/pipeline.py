@@ -137,10 +137,12 @@ def trace_function(
     static = [leaf for leaf, traced in zip(leaves.values, leaves.is_array, strict=True) if not traced]
     surroundings = capture.Surroundings(function, static)
     known = capture.Earlier() if earlier is None else earlier
+    untouched = [surroundings]  # an attempt may leave others behind for the next
 
     def attempt(active: trace.Trace) -> Traced:
         active.is_guarded = guarded
-        return _trace_once(function, leaves, inputs, known, active, finish)
+        around = untouched.pop() if untouched else capture.Surroundings(function, static)
+        return _trace_once(function, leaves, inputs, known, active, around, finish)
 
     def new_trace() -> trace.Trace:
         return trace.Trace(name, inputs.captured)
@@ -154,12 +156,11 @@ def _trace_once(
     inputs: Inputs,
     earlier: capture.Earlier,
     active: trace.Trace,
+    surroundings: capture.Surroundings,
     finish: Finish | None,
 ) -> Traced:
     given = dict(zip(inputs.nodes, leaves.arrays, strict=True))
     active.questions = Questions(given, lambda node: value_of(node, active.captured_value(node)))
-    static = [leaf for leaf, traced in zip(leaves.values, leaves.is_array, strict=True) if not traced]
-    surroundings = capture.Surroundings(function, static)
     with (
         closing(active.questions),
         trace.tracing(active),

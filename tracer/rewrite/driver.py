@@ -26,30 +26,33 @@ class Index:
 
     def __init__(self, rules: tuple[AnyRule, ...]) -> None:
         self.rules = rules
-        self._found: dict[Any, tuple[AnyRule, ...]] = {}
-        self._starts: dict[Op, bool] = {}
+        self._found: dict[Op, dict[Any, tuple[AnyRule, ...]]] = {}
+        self._starting: dict[Op, tuple[AnyRule, ...]] = {}
         self._scalars = frozenset((CONSTANT, *(OPS[name] for name in TRANSPARENT)))  # what may make one
         terms = [item for rule in rules if isinstance(rule, Rule) for item in rule.term.inputs]
         self._numbers = frozenset(item for item in terms if not isinstance(item, Term))
 
-    def starts_at(self, operation: Op) -> bool:
-        """Whether there are rules for nodes of an op at all."""
-        found = self._starts.get(operation)
+    def starting_at(self, operation: Op) -> tuple[AnyRule, ...]:
+        """The rules for nodes of an op, in the order of the list."""
+        found = self._starting.get(operation)
         if found is None:
-            found = self._starts[operation] = any(rule.starts_at(operation) for rule in self.rules)
+            found = self._starting[operation] = tuple([rule for rule in self.rules if rule.starts_at(operation)])
         return found
 
     def rules_for(self, node: Node, frozen: Frozen) -> tuple[AnyRule, ...]:
         """The rules whose outermost two levels fit this node, in the order of the list."""
-        inputs = node.inputs
+        operation, inputs = node.op, node.inputs
+        known = self._found.get(operation)
+        if known is None:
+            known = self._found[operation] = {}
         asked = self._scalars
         kinds = tuple([self._kind(item, frozen) if item.op in asked or item in frozen else item.op for item in inputs])
         twice = len(inputs) == 2 and inputs[0] is inputs[1]
-        key = (node.op, kinds, twice)
-        found = self._found.get(key)
+        key = (kinds, twice) if twice else kinds
+        found = known.get(key)
         if found is None:
-            found = tuple(rule for rule in self.rules if rule.fits(node.op, kinds, twice))
-            self._found[key] = found
+            rules = self.starting_at(operation)
+            found = known[key] = tuple([rule for rule in rules if rule.fits(operation, kinds, twice)])
         return found
 
     def _kind(self, node: Node, frozen: Frozen) -> Kind:
@@ -87,12 +90,12 @@ def rewrite(
     if order is None:
         order = toposort(graph.outputs, {*frozen, *replacements}) if frozen or replacements else graph.nodes()
     walk = _Walk(index_of(tuple(rules)), frozen, 1000 + _LIMIT * len(order), strict)
-    final, starts_at = walk.final, walk.index.starts_at
+    final, starting_at = walk.final, walk.index.starting_at
     final.update(replacements)
     for node in order:
         if node in final:
             continue
-        if not starts_at(node.op) and (node in frozen or tuple([final[item] for item in node.inputs]) == node.inputs):
+        if not starting_at(node.op) and (node in frozen or tuple([final[item] for item in node.inputs]) == node.inputs):
             final[node] = node
         else:
             replacement = walk.step(node)
@@ -149,7 +152,7 @@ class _Walk:
             if made in final:
                 final[node] = final[made]
                 return None
-        if self.fuel > 0 and made not in self.frozen:
+        if self.fuel > 0 and self.index.starting_at(made.op) and made not in self.frozen:
             for rule in self.index.rules_for(made, self.frozen):
                 built = rule.apply(made, self.frozen)
                 if built is not None and built is not made:

@@ -279,16 +279,30 @@ class Rule:
             return None
         return tuple(item.name for item in term.inputs), tuple((key, item.name) for key, item in term.params.items())
 
+    @cached_property
+    def _asked(self) -> tuple[int | str, ...]:
+        """What the condition of a rule with a flat pattern asks: places of inputs and names of parameters."""
+        names, params = self._flat or ((), ())
+        places: dict[str, int | str] = {name: place for place, name in enumerate(names)}
+        places |= {name: key for key, name in params}
+        return tuple(places[name] for name in self._when_names)
+
     def match(self, node: Node, frozen: Frozen = frozenset()) -> Binding | None:
         """The values of the wildcards if the pattern stands at this node and the condition holds, else None."""
         if self._flat is not None:
             names, params = self._flat
-            if node.op is not self.term.op or len(node.inputs) != len(names) or node in frozen:
+            inputs = node.inputs
+            if node.op is not self.term.op or len(inputs) != len(names) or node in frozen:
                 return None
-            binding = dict(zip(names, node.inputs, strict=True))
+            if self.when is not None:  # asked first: most nodes are refused
+                own = node.params
+                asked = [inputs[key] if isinstance(key, int) else own[key] for key in self._asked]
+                if not self.when(*asked):
+                    return None
+            binding = dict(zip(names, inputs, strict=True))
             for key, name in params:
                 binding[name] = node.params[key]
-            return binding if self._accepts(binding) else None
+            return binding
         return solve((self.term, node, None), {}, frozen, self._accepts)
 
     def _accepts(self, binding: Binding) -> bool:

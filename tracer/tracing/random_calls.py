@@ -9,7 +9,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import wraps
+from functools import cache, wraps
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ _SAME_NAMES = {"ranf": "random_sample", "sample": "random_sample"}
 _UNTOUCHED = ("get_bit_generator", "set_bit_generator", "test")
 
 
+@cache
 def _followed(name: str, function: Any) -> Any:
     """A function of `numpy.random` that in a trace draws from the traced state of the global generator."""
 
