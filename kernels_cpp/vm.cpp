@@ -285,14 +285,17 @@ void run_part(void* data, int64_t part) {
     }
 }
 
+// The level to divide: the outermost of which all parts get nearly as much, or else the one with the least waiting.
 int split_level(const LoopPlan& plan, int64_t parts) {
+    constexpr double EVEN = 0.9;
     int best = 0;
-    for (int k = 0; k < static_cast<int>(plan.levels.size()); ++k) {
-        if (plan.levels[k].count >= parts) {
-            return k;
-        }
-        if (plan.levels[k].count > plan.levels[best].count) {
+    double most = 0.0;
+    for (int k = 0; k < static_cast<int>(plan.levels.size()) && most < EVEN; ++k) {
+        const int64_t count = plan.levels[k].count, longest = (count + parts - 1) / parts;
+        const double busy = static_cast<double>(count) / static_cast<double>(longest * parts);
+        if (busy > most) {
             best = k;
+            most = busy;
         }
     }
     return best;
