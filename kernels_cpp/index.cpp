@@ -19,6 +19,8 @@ constexpr int64_t SHARED_BYTES = int64_t{1} << 18;
 // How many points ahead what the indices address is asked for, and how much of a run.
 constexpr int64_t AHEAD = 8;
 constexpr int64_t FETCHED_BYTES = 512;
+// Points of its part of the table that a thread collects before it moves them.
+constexpr int64_t CHOSEN = 256;
 
 // Runs body(part) for every part in [0, parts) on the pool.
 template <class Body>
@@ -266,7 +268,7 @@ class Indexed : public Instruction {
             share(parts, [&](int64_t part) {
                 const int64_t end = index_count_ * (part + 1) / parts;
                 for (int64_t i = index_count_ * part / parts; i < end; ++i) {
-                    fetch(table, in_table, i);
+                    fetch(table, in_table, i, index_count_);
                     move_rest<T, Operation, TO_TABLE>(table + in_table[i], list + i * step);
                 }
             });
@@ -277,14 +279,25 @@ class Indexed : public Instruction {
         share(TO_TABLE ? parts : 1, [&](int64_t part) {
             const int64_t begin = low + span * part / parts,
                           end = TO_TABLE ? low + span * (part + 1) / parts : low + span;
-            int64_t number = 0;
-            each_point(in_table, [&](int64_t at, int64_t in_list) {
-                if (at >= begin && at < end) {
-                    fetch(table, in_table, number);
-                    move_rest<T, Operation, TO_TABLE>(table + at, list + in_list);
+            std::array<int64_t, CHOSEN> at_table, at_list;
+            int64_t chosen = 0;
+            const auto move_chosen = [&] {
+                for (int64_t i = 0; i < chosen; ++i) {
+                    fetch(table, at_table.data(), i, chosen);
+                    move_rest<T, Operation, TO_TABLE>(table + at_table[i], list + at_list[i]);
                 }
-                ++number;
+                chosen = 0;
+            };
+            // Points are chosen first, without branches that cannot be foreseen.
+            each_point(in_table, [&](int64_t at, int64_t in_list) {
+                at_table[chosen] = at;
+                at_list[chosen] = in_list;
+                chosen += static_cast<int64_t>(at >= begin) & static_cast<int64_t>(at < end);
+                if (chosen == CHOSEN) {
+                    move_chosen();
+                }
             });
+            move_chosen();
         });
     }
 
@@ -299,10 +312,10 @@ class Indexed : public Instruction {
         return {low, span};
     }
 
-    // Asks for the memory of an index point to come: the processor cannot guess it.
+    // Asks for the memory of an index point to come, of `count` points: the processor cannot guess it.
     template <class T>
-    void fetch(const T* table, const int64_t* in_table, int64_t number) const {
-        if (fetched_bytes_ == 0 || number + AHEAD >= index_count_) {
+    void fetch(const T* table, const int64_t* in_table, int64_t number, int64_t count) const {
+        if (fetched_bytes_ == 0 || number + AHEAD >= count) {
             return;
         }
         const char* run = reinterpret_cast<const char*>(table + in_table[number + AHEAD]);
