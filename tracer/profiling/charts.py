@@ -79,7 +79,7 @@ def _bars(groups: Sequence[Group], x: float, scale: float, row: int, parts: list
 
 def _bar(group: Group, x: float, width: float, y: float) -> str:
     fill = colour(group.kind)
-    least = min((group.least or 0.0) / group.time, 1.0) * width if group.time and group.least is not None else width
+    least = min((group.least or 0.0) / group.time, 1.0) * width if group.time else 0.0
     inner = max(width - (1 if width > 3 else 0), 0.3)
     inside = rectangle(x, y, inner, _ROW, fill=fill, fill_opacity=0.35, rx=2)
     inside += rectangle(x, y + _ROW - 7, min(least, inner), 7, fill=fill, rx=1)

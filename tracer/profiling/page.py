@@ -35,9 +35,9 @@ _STYLE = """
 .tracer-profile svg text{fill:var(--ink);font:12px system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
 .tracer-profile svg text.small{fill:var(--soft);font-size:11px}
 .tracer-profile svg text.halo{paint-order:stroke;stroke:var(--paper);stroke-width:4px;stroke-linejoin:round}
-.tracer-profile svg .grid{stroke:var(--line);stroke-width:1}
-.tracer-profile svg .axis{stroke:var(--soft);stroke-width:1}
-.tracer-profile svg .roof{stroke:var(--soft);stroke-width:1.6}
+.tracer-profile svg .grid{stroke:var(--line);stroke-opacity:1}
+.tracer-profile svg .axis{stroke:var(--soft);stroke-opacity:1}
+.tracer-profile svg .roof{stroke:var(--soft);stroke-opacity:1;stroke-width:1.6}
 .tracer-profile svg .dot{fill-opacity:.8;stroke:var(--paper);stroke-width:1.5}
 .tracer-profile svg g:hover rect,.tracer-profile svg g:hover circle{stroke:var(--ink);stroke-width:1.2}
 .tracer-profile table{border-collapse:collapse;width:100%;font-size:13px}
@@ -137,7 +137,7 @@ _HOW_ROOFS = (
     "Slanted lines are what memory allows, level by level, and flat ones what arithmetic allows, as measured on this "
     "machine. A group far below the lines loses time; its circle is large if it takes a large share of the call."
 )
-_HOW_TABLE = "Click on a heading to sort. Sources in terms of others: #2 is the result of group #2."
+_HOW_TABLE = "Click on a heading to sort. In a formula #2 is the result of the group #2."
 _HOW_MEMORY = (
     "Bytes in use while each instruction runs, and below the lives of the largest buffers, by which temporaries share "
     "their memory."

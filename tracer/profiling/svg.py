@@ -1,4 +1,7 @@
-"""Pictures in SVG, put together from text: elements, axes, and the colours of the kinds of groups."""
+"""Pictures in SVG, put together from text: elements, axes, and the colours of the kinds of groups.
+
+Elements say themselves how they look, in case that somebody shows them without the style of the page.
+"""
 
 from __future__ import annotations
 
@@ -23,17 +26,11 @@ COLOURS = {
 }
 """Okabe and Ito's colours, which the colour-blind can tell apart ("Color Universal Design", 2008)."""
 GREY = "#8c8c8c"
-_DARK = frozenset(("#0072b2", "#d55e00", "#009e73"))
 
 
 def colour(kind: str) -> str:
     """The colour of a kind of groups; grey for copies and what is not computing."""
     return COLOURS.get(kind, GREY)
-
-
-def ink(kind: str) -> str:
-    """The colour in which one can write on that of a kind."""
-    return "#ffffff" if colour(kind) in _DARK else "#111111"
 
 
 def element(name: str, inside: str = "", **attributes: Any) -> str:
@@ -55,12 +52,14 @@ def rectangle(x: float, y: float, width: float, height: float, **attributes: Any
 
 def line(x1: float, y1: float, x2: float, y2: float, **attributes: Any) -> str:
     """A straight line."""
-    return element("line", x1=float(x1), y1=float(y1), x2=float(x2), y2=float(y2), **attributes)
+    ends = {"x1": float(x1), "y1": float(y1), "x2": float(x2), "y2": float(y2)}
+    return element("line", **ends, stroke="currentColor", stroke_opacity=0.4, **attributes)
 
 
 def text(x: float, y: float, words: str, **attributes: Any) -> str:
     """Words, from a point on their base line."""
-    return element("text", escape(words), x=float(x), y=float(y), **attributes)
+    look = {"fill": "currentColor", "font_size": 12, "font_family": "system-ui, sans-serif"}
+    return element("text", escape(words), x=float(x), y=float(y), **look, **attributes)
 
 
 def titled(inside: str, title: str, **attributes: Any) -> str:
