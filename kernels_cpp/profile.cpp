@@ -102,6 +102,19 @@ py::tuple Program::run_timed(py::handle arguments, bool deep) {
 }
 
 void bind_profile(py::module_& m) {
+    m.def(
+        "log_stretches",
+        [](bool on) {
+            py::list found;
+            for (const Stretch& stretch : log_stretches(on)) {
+                found.append(py::make_tuple(stretch.thread, stretch.start, stretch.end));
+            }
+            return found;
+        },
+        py::arg("on"),
+        "Begin to write down when which thread takes part in a loop, or end that. Gives what was written down: "
+        "thread,\n"
+        "and start and end in nanoseconds of the clock of time.perf_counter.");
     m.def("time_memory", &time_memory, py::arg("size"), py::arg("parts"), py::arg("passes"),
           "Nanoseconds in which each of so many threads reads and in which it copies so many bytes of its own.");
 }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdlib>
 #include <mutex>
@@ -33,6 +34,14 @@ inline void relax() {
 thread_local bool inside_part = false;
 thread_local int threads_taken = 1;
 
+std::atomic<bool> logging{false};
+std::mutex* log_mutex = new std::mutex;
+std::vector<Stretch> stretches;  // guarded by log_mutex
+
+int64_t now() {
+    return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
 // A loop is announced by a new generation and stays open until the caller finds no part left. Workers that wake up too
 // late find it closed and go back to sleep, so nobody waits for them; `active_` counts those that came in time.
 class Pool {
@@ -40,7 +49,7 @@ class Pool {
     explicit Pool(int workers) {
         threads_.reserve(workers);
         for (int i = 0; i < workers; ++i) {
-            threads_.emplace_back([this] { serve(); });
+            threads_.emplace_back([this, i] { serve(i + 1); });
         }
     }
 
@@ -61,7 +70,7 @@ class Pool {
         next_.store(0);
         open_.store(true);
         announce();
-        take_parts();
+        take_parts(0);
         open_.store(false);
         for (int waits = 1; active_.load() > 0; ++waits) {
             relax();
@@ -93,12 +102,20 @@ class Pool {
         }
     }
 
-    void take_parts() {
+    void take_parts(int thread) {
+        const bool logged = logging.load(std::memory_order_relaxed);
+        const int64_t start = logged ? now() : 0;
+        bool any = false;
         inside_part = true;
         for (int64_t part; (part = next_.fetch_add(1)) < parts_;) {
             work_(data_, part);
+            any = true;
         }
         inside_part = false;
+        if (logged && any) {
+            std::lock_guard<std::mutex> lock(*log_mutex);
+            stretches.push_back({thread, start, now()});
+        }
     }
 
     uint64_t await(uint64_t seen) {
@@ -116,12 +133,12 @@ class Pool {
         return generation_.load();
     }
 
-    void serve() {
+    void serve(int thread) {
         for (uint64_t seen = 0; !stopping_.load();) {
             seen = await(seen);
             active_.fetch_add(1);
             if (open_.load()) {
-                take_parts();
+                take_parts(thread);
             }
             active_.fetch_sub(1);
         }
@@ -141,6 +158,7 @@ Pool* pool = nullptr;
 void after_fork_in_child() {
     pool_mutex = new std::mutex;
     pool = nullptr;
+    log_mutex = new std::mutex;
     inside_part = false;
 }
 
@@ -206,6 +224,12 @@ void parallel_run(int64_t parts, void (*work)(void* data, int64_t part), void* d
 
 int exchange_threads_taken(int value) {
     return std::exchange(threads_taken, value);
+}
+
+std::vector<Stretch> log_stretches(bool on) {
+    std::lock_guard<std::mutex> lock(*log_mutex);
+    logging.store(on);
+    return std::exchange(stretches, {});
 }
 
 char* scratch(std::size_t bytes) {

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 namespace tracer {
 
@@ -16,6 +17,15 @@ void parallel_run(int64_t parts, void (*work)(void* data, int64_t part), void* d
 
 // The most threads that a parallel_run of the calling thread took since this was last called; it becomes `value`.
 int exchange_threads_taken(int value);
+
+// The time, in nanoseconds of the steady clock, that a thread spent on parts of one parallel_run; the caller is thread
+// 0.
+struct Stretch {
+    int thread;
+    int64_t start, end;
+};
+// Begins to write down stretches, or ends that; gives those since it was begun, of all callers.
+std::vector<Stretch> log_stretches(bool on);
 
 // A 64-byte aligned piece of memory owned by the calling thread, valid until its next call of scratch().
 char* scratch(std::size_t bytes);

@@ -214,3 +214,15 @@ def test_what_cannot_be_profiled():
 def test_an_empty_profile_says_so():
     found = Profile("f", "x", (), 0.0, 0, two_products.plan(np.ones((2, 3)), np.ones((3, 1))).executable.program, [])
     assert found.coverage == 0 and found.advice == [] and Page(found.html())
+
+
+def test_what_each_thread_does(tmp_path):
+    with tracer.config.changed(threads=2):
+        found = profile(tracer.compile(lambda x: np.tanh(x) * 2.0), [np.ones(400_000)], rounds=3)
+        (loop,) = of("loop", found)
+        assert loop.threads == 2
+        assert 0 in {stretch.thread for stretch in found.stretches} <= {0, 1}
+        whole = sum(found.runs[-1])
+        assert all(0 <= item.start and item.start + item.seconds <= 1.1 * whole + 1e-3 for item in found.stretches)
+    events = json.loads(found.chrome_trace(tmp_path / "trace.json").read_text(encoding="utf-8"))["traceEvents"]
+    assert [event["tid"] for event in events if event["name"] == "part of #0 loop"].count(100) == 1

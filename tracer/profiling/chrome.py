@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import json
 import os
 from collections.abc import Generator, Iterator, Sequence
@@ -13,7 +15,7 @@ from tracer.profiling.groups import CALL, STEPS, Group
 from tracer.profiling.svg import colour
 
 _MOST_RUNS = 20
-_CALL, _INSIDE, _COMPILING = 1, 2, 10
+_CALL, _INSIDE, _COMPILING, _THREADS = 1, 2, 10, 100
 _GAP = 1.2
 
 
@@ -54,7 +56,22 @@ def _events(profile: Any) -> Iterator[dict[str, Any]]:
             if group.time > 0:
                 yield from _inside(group, now, seconds / group.time)
             now += seconds * 1e6
+        if place == len(profile.runs[-_MOST_RUNS:]) - 1:
+            yield from _threads(profile.stretches, at + overhead, steps, run)
         at += total * _GAP
+
+
+def _threads(
+    stretches: Sequence[Any], start: float, steps: Sequence[Group], run: Sequence[float]
+) -> Iterator[dict[str, Any]]:
+    """What each thread did in a run, for the group that it did it for."""
+    for thread in sorted({stretch.thread for stretch in stretches}):
+        yield _name("thread_name", _THREADS + thread, f"thread {thread} of loops")
+    ends = list(itertools.accumulate(run))
+    for stretch in stretches:
+        place = min(bisect.bisect(ends, stretch.start), len(steps) - 1)
+        tid, begin = _THREADS + stretch.thread, start + stretch.start * 1e6
+        yield _event(f"part of {_label(steps[place])}", begin, stretch.seconds * 1e6, tid, {})
 
 
 def _phases(phases: Sequence[Any]) -> Generator[dict[str, Any], None, float]:

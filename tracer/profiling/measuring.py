@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from tracer.run import jit
+from tracer.run import cpu, jit
 
 Array = np.ndarray[Any, Any]
 Costs = list[Any]
@@ -21,6 +21,14 @@ WARMING = 0.06
 BUDGET = 0.3
 """Seconds that are spent on rounds, if nobody says how many."""
 FEWEST, MOST = 3, 300
+
+
+class Stretch(NamedTuple):
+    """Seconds that a thread spent on one loop or product of a run, from the beginning of the run on."""
+
+    thread: int
+    start: float
+    seconds: float
 
 
 @dataclass
@@ -63,12 +71,15 @@ class Samples:
         Seconds of a call; without a `call` of the job, of a run of its program from Python.
     runs : list of list of float
         For each round the seconds of every instruction.
+    stretches : list of Stretch
+        What the threads did in the last round.
     """
 
     costs: Costs
     deep: Costs | None
     total: float
     runs: list[list[float]] = field(default_factory=list)
+    stretches: list[Stretch] = field(default_factory=list)
 
 
 def measure(job: Job, rounds: int | None = None) -> Samples:
@@ -95,11 +106,26 @@ def measure(job: Job, rounds: int | None = None) -> Samples:
         before = time.perf_counter()
         call()
         totals.append(time.perf_counter() - before)
-        shallow.append(native.run_timed(job.inputs)[1])
+        costs, stretches = _run_logged(native, job.inputs)
+        shallow.append(costs)
         if nested:
             deep.append(native.run_timed(job.inputs, deep=True)[1])
     runs = [[cost[0] * 1e-9 for cost in run] for run in shallow]
-    return Samples(together(shallow), merged(deep) if deep else None, median(totals), runs)
+    return Samples(together(shallow), merged(deep) if deep else None, median(totals), runs, stretches)
+
+
+def _run_logged(native: Any, inputs: Sequence[Array]) -> tuple[Costs, list[Stretch]]:
+    """What the instructions of a run cost, and what its threads did."""
+    cpu.log_stretches(True)
+    try:
+        start = time.perf_counter_ns()
+        costs = native.run_timed(inputs)[1]
+        end = time.perf_counter_ns()
+    finally:
+        found = cpu.log_stretches(False)
+    # Other callers may have kept the threads busy before or after.
+    mine = [item for item in found if start <= item[1] and item[2] <= end]
+    return costs, [Stretch(thread, (first - start) * 1e-9, (last - first) * 1e-9) for thread, first, last in mine]
 
 
 def together(rounds: Sequence[Costs]) -> Costs:

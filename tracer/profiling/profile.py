@@ -13,7 +13,7 @@ from tracer.phases import Phase
 from tracer.profiling import units
 from tracer.profiling.advice import advice
 from tracer.profiling.groups import CALL, Group, groups_of, shortened, with_least, with_shares, with_times
-from tracer.profiling.measuring import Job, Samples, measure
+from tracer.profiling.measuring import Job, Samples, Stretch, measure
 from tracer.profiling.table import WIDTH, table
 from tracer.run import jit
 
@@ -44,6 +44,8 @@ class Profile:
         For each round the seconds of every instruction of the program.
     phases : tuple
         What was done to compile it.
+    stretches : list of Stretch
+        What each thread did in the last of the runs.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Profile:
     program: Any
     runs: list[list[float]]
     phases: tuple[Any, ...] = ()
+    stretches: Sequence[Stretch] = ()
 
     @property
     def overhead(self) -> float:
@@ -162,6 +165,7 @@ def assembled(job: Job, samples: Samples) -> Profile:
         program,
         samples.runs,
         _phases(job),
+        samples.stretches,
     )
 
 

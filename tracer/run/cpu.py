@@ -21,6 +21,7 @@ Array = np.ndarray[Any, Any]
 
 Dispatcher = _kernels.Dispatcher
 time_memory = _kernels.time_memory
+log_stretches = _kernels.log_stretches
 thread_count = _kernels.get_threads
 
 _kernels.set_blas(cython_blas.__pyx_capi__)
