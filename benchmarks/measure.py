@@ -5,6 +5,7 @@ import ctypes
 import json
 import os
 import resource
+import shutil
 import signal
 import statistics
 import subprocess
@@ -12,11 +13,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks.cases import Case, find_case
+from benchmarks.cases import CASES, Case, find_case
 from benchmarks.peers import Peer, find_peer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -154,17 +155,34 @@ def _read(child: Child, limit: float) -> FirstCall:
     return FirstCall(**json.loads(child.output(limit).splitlines()[-1]))
 
 
-def write_bytecode(peers: Sequence[Peer], limit: float) -> None:
-    """Have everybody's bytecode written, as an installed package has it: by a first call that nobody measures."""
-    compileall.compile_dir(str(ROOT / "tracer"), quiet=2)
-    with scratch_folder() as scratch:
+class Scratch:
+    """Folders for temporary files that every case finds as they were after the first calls that nobody measures.
+
+    These write everybody's bytecode, as an installed package has it, and what a peer's compiler keeps of finding out
+    about the machine. The path is always the same, since that is kept with it.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.path, self._prepared = Path(folder, "work"), Path(folder, "prepared")
+        self.path.mkdir()
+        self._prepared.mkdir()
+
+    def prepare(self, peers: Sequence[Peer], limit: float) -> None:
+        """Make the first calls that nobody measures."""
+        compileall.compile_dir(str(ROOT / "tracer"), quiet=2)
         for peer in peers:
-            if not find_case("rosenbrock").runs_on(peer.name):
-                continue
-            try:
-                Child(["-m", "benchmarks.measure", "rosenbrock", peer.name], scratch).output(limit)
-            except Failed as failure:
-                print(f"  {peer.name}: {failure}", flush=True)
+            with suppress(Failed):
+                scratch = str(self.path) if peer.prepares else tempfile.mkdtemp(dir=self._prepared.parent)
+                case = next(case.name for case in CASES if case.runs_on(peer.name))
+                Child(["-m", "benchmarks.measure", case, peer.name, "--small"], scratch).output(limit)
+        self._prepared.rmdir()
+        self.path.rename(self._prepared)
+
+    def fresh(self) -> str:
+        """The folder as it was prepared."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        shutil.copytree(self._prepared, self.path, symlinks=True)
+        return str(self.path)
 
 
 def import_seconds(statements: tuple[str, ...], repeats: int) -> dict[str, float]:
@@ -196,4 +214,4 @@ def _peak_memory(restart: bool = False) -> int:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(measure_first_call(*sys.argv[1:3]))))
+    print(json.dumps(asdict(measure_first_call(*sys.argv[1:3], small="--small" in sys.argv))))

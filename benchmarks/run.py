@@ -44,14 +44,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.output.write_text(markdown(store.of(cases), **page), encoding="utf-8")
 
     missing = [case for case in cases if case.name not in store.results]
-    if missing:
-        print("bytecode", flush=True)
-        measure.write_bytecode(peers, 2 * options.limit)
-    for number, case in enumerate(missing, 1):
-        elapsed = time.perf_counter() - started
-        print(f"{case.title} ({number} of {len(missing)}, {elapsed:.0f} s)", flush=True)
-        store.add(measure_case(case, peers, options.rounds, options.limit, repeats=1 if options.quick else 3))
-        write()
+    with measure.scratch_folder() as folder:
+        scratch = measure.Scratch(folder)
+        if missing:
+            print("preparing", flush=True)
+            scratch.prepare(peers, 2 * options.limit)
+        for number, case in enumerate(missing, 1):
+            elapsed = time.perf_counter() - started
+            print(f"{case.title} ({number} of {len(missing)}, {elapsed:.0f} s)", flush=True)
+            repeats = 1 if options.quick else 3
+            store.add(measure_case(case, peers, options.rounds, options.limit, repeats, scratch.fresh()))
+            write()
     names = [peer.name for peer in peers]
     page["imports"] = measure.import_seconds(import_statements(names), repeats=3 if options.quick else 9)
     if "tracer" in names:
@@ -98,16 +101,17 @@ def load_peers(wanted: Sequence[Peer]) -> tuple[list[Peer], list[str]]:
     return loaded, skipped
 
 
-def measure_case(case: Case, peers: Sequence[Peer], rounds: int, limit: float, repeats: int) -> CaseResult:
+def measure_case(
+    case: Case, peers: Sequence[Peer], rounds: int, limit: float, repeats: int, scratch: str
+) -> CaseResult:
     """First calls in fresh processes, then every peer that got through one in turn within one process."""
     result = CaseResult(case)
     peers = [peer for peer in peers if case.runs_on(peer.name)]
-    with measure.scratch_folder() as scratch:
-        compiling = [peer for peer in peers if peer.first_as is None]
-        result.first = measure.first_calls(case, compiling, limit, repeats, scratch)
-        failed = {name: reason for name, reason in result.first.items() if isinstance(reason, str)}
-        running = [peer for peer in peers if peer.name not in failed and peer.first_as not in failed]
-        found = steady.measured(case, running, rounds, scratch)
+    compiling = [peer for peer in peers if peer.first_as is None]
+    result.first = measure.first_calls(case, compiling, limit, repeats, scratch)
+    failed = {name: reason for name, reason in result.first.items() if isinstance(reason, str)}
+    running = [peer for peer in peers if peer.name not in failed and peer.first_as not in failed]
+    found = steady.measured(case, running, rounds, scratch)
     result.control = found.seconds.pop(steady.CONTROL, [])
     result.steady, result.notes = found.seconds, found.notes
     for name, reason in (failed | found.failures).items():

@@ -63,9 +63,9 @@ def cnn(np: Any, w1: Any, b1: Any, w2: Any, b2: Any, w3: Any, b3: Any, x: Any, y
 
 def make_cnn(rng: numpy.random.Generator, batch: int, pixels: int, filters: tuple[int, int], classes: int) -> Arrays:
     first, second = filters
-    left = ((pixels - 2) // 2 - 2) // 2
+    left = ((pixels - 4) // 2 - 2) // 2
     arrays = (
-        rng.normal(size=(3, 3, 1, first)) / 3.0,
+        rng.normal(size=(5, 5, 1, first)) / 5.0,
         0.1 * rng.normal(size=first),
         rng.normal(size=(3, 3, first, second)) / math.sqrt(9.0 * first),
         0.1 * rng.normal(size=second),
@@ -134,7 +134,7 @@ CASES = (
         make_cnn,
         6,
         {"batch": 32, "pixels": 28, "filters": (8, 16), "classes": 10},
-        {"batch": 2, "pixels": 14, "filters": (2, 3), "classes": 3},
+        {"batch": 2, "pixels": 16, "filters": (2, 3), "classes": 3},
     ),
     Case(
         "contrastive",

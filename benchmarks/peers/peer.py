@@ -27,6 +27,8 @@ class Peer:
     note = ""
     # Whether it compiles for seconds, so that once has to be enough and its compiled code is worth keeping.
     slow = False
+    # Whether it finds out about the machine once and keeps that with its compiled code.
+    prepares = False
     # Another peer whose first call and memory are as good as its own.
     first_as: str | None = None
 

@@ -60,7 +60,8 @@ class Torch(Peer):
 
 
 class TorchCompile(Torch):
-    name, note, slow = "torch_compile", "inductor, tensors in and out", True
+    name, note = "torch_compile", "inductor, tensors in and out"
+    slow, prepares = True, True
 
     def cost(self, case: Case) -> Callable[..., Any]:
         import torch
