@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tracer.graph import lapack
 from tracer.graph.batching import aligned
 from tracer.graph.matrix_rules import (
     adjoint,
@@ -37,7 +38,7 @@ _SLOGDET = type(np.linalg.slogdet(np.eye(1)))
 
 def _inverse_value(a: Any, singular: str) -> Any:
     try:
-        return np.linalg.inv(a)
+        return lapack.inverse(a) if lapack.is_single(a) else np.linalg.inv(a)
     except np.linalg.LinAlgError:
         if singular == "raise":
             raise
@@ -123,6 +124,12 @@ def _det(a: Any) -> Any:
     return DET(a)
 
 
+def _slogdet_value(a: Any) -> tuple[Any, ...]:
+    if lapack.is_single(a) and len(a) > lapack.SMALL:
+        return lapack.sign_and_log_determinant(a)
+    return tuple(np.linalg.slogdet(a))
+
+
 def _slogdet_vjp(g: Any, y: Any, a: Any) -> Any:
     sign, _ = y
     of_sign, of_logarithm = g
@@ -149,7 +156,7 @@ SLOGDET: Op = declare(
                 ArrayType(real_dtype(types[0].dtype), types[0].shape[:-2]),
             )
         ),
-        lambda a: tuple(np.linalg.slogdet(a)),
+        _slogdet_value,
         vjp=(_slogdet_vjp,),
         jvp=_slogdet_jvp,
         batch=batched_as("slogdet"),
@@ -204,7 +211,7 @@ def _batched_solve(inputs: Sequence[Any], is_batched: Sequence[bool], size: int,
 
 def _solve_value(a: Any, b: Any, structure: str) -> Any:
     if structure == "any":
-        return np.linalg.solve(a, b)
+        return lapack.solve(a, b) if lapack.is_single(a, b) else np.linalg.solve(a, b)
     import scipy.linalg
 
     return np.asarray(scipy.linalg.solve(a, b, assume_a=structure, check_finite=False), a.dtype)
@@ -325,7 +332,7 @@ def _half(x: Any) -> Any:
 
 def _cholesky_value(a: Any, failing: str) -> Any:
     try:
-        return np.linalg.cholesky(a)
+        return lapack.cholesky(a) if lapack.is_single(a) else np.linalg.cholesky(a)
     except np.linalg.LinAlgError:
         if failing == "raise":
             raise
