@@ -184,6 +184,12 @@ def test_loops_that_differ_in_their_lengths_have_the_same_code() -> None:
     assert len(found) == 1 and None not in found
 
 
+def test_a_profile_takes_it_for_one_piece() -> None:
+    with tracer.config.changed(jit="always"):
+        text = str(tracer.compile(autoregression).profile(normal(2000)))
+    assert "one piece of native code" in text and "from step to step" not in text
+
+
 def test_threads_do_not_meet() -> None:
     with tracer.config.changed(jit="always"):
         compiled = tracer.compile(autoregression)

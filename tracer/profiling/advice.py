@@ -61,7 +61,10 @@ def _about(group: Group) -> Iterator[str]:
         yield from _about_steps(group)
         return
     if group.limit is None:
-        yield "A library does it, and its limit is not known."
+        if group.native:
+            yield "It is one piece of native code, in which each step waits for the one before; its limit is not known."
+        else:
+            yield "A library does it, and its limit is not known."
         return
     if group.least is not None and group.time > 0 and group.least >= _NEAR * group.time:
         yield f"It is at the limit: {_limited(group)}."

@@ -51,7 +51,7 @@ class Group:
     limit : Limit or None
         The least time of one run on this machine; None if it is not known.
     native : bool or None
-        Whether a loop runs in native code made for it, and not in block kernels; None for what is no loop.
+        Whether a loop runs in native code made for it, and not in block kernels; None for what has neither.
     threads : int
         The most threads that a run took.
     runs : float
@@ -197,7 +197,7 @@ def _group(
         None if result is None else result.types[0].dtype,
         cost,
         None if is_nest else limit(cost),
-        native if isinstance(instruction, Loop) else None,
+        native if native or isinstance(instruction, Loop) else None,
     )
 
 
@@ -281,7 +281,8 @@ def _looks(costs: Sequence[Any]) -> float:
 
 def _timed(group: Group, nanoseconds: float, runs: float, threads: int, inside: Sequence[Any], each: float) -> Group:
     seconds = nanoseconds * 1e-9
-    parts = group.groups
+    # Native code takes all steps of a loop of programs at once, and nothing inside is timed.
+    parts = () if group.native else group.groups
     if parts:
         flat = [cost for program in inside for cost in program]
         own = [max(cost[0] - each * (cost[1] + sum(map(_looks, cost[3]))), 0.0) for cost in flat]
