@@ -94,7 +94,11 @@ class Loop(NamedTuple):
     stores: tuple[Store, ...]
     reduces: tuple[Reduce, ...]
     line: str = ""
-    opcode = "loop"
+
+    @property
+    def opcode(self) -> str:
+        """What listings and the kernels call it."""
+        return "loop"
 
 
 class MatMul(NamedTuple):
@@ -111,7 +115,11 @@ class MatMul(NamedTuple):
     alpha: float = 1.0
     accumulate: bool = False
     line: str = ""
-    opcode = "matmul"
+
+    @property
+    def opcode(self) -> str:
+        """What listings and the kernels call it."""
+        return "matmul"
 
 
 class Gather(NamedTuple):
@@ -127,7 +135,11 @@ class Gather(NamedTuple):
     indices: tuple[View, ...]
     out: View
     line: str = ""
-    opcode = "gather"
+
+    @property
+    def opcode(self) -> str:
+        """What listings and the kernels call it."""
+        return "gather"
 
 
 class Scatter(NamedTuple):
@@ -141,7 +153,11 @@ class Scatter(NamedTuple):
     source: View
     mode: str = "add"
     line: str = ""
-    opcode = "scatter"
+
+    @property
+    def opcode(self) -> str:
+        """What listings and the kernels call it."""
+        return "scatter"
 
 
 class Cumulative(NamedTuple):
@@ -153,7 +169,11 @@ class Cumulative(NamedTuple):
     source: View
     out: View
     line: str = ""
-    opcode = "cumulative"
+
+    @property
+    def opcode(self) -> str:
+        """What listings and the kernels call it."""
+        return "cumulative"
 
 
 class ArgReduce(NamedTuple):
@@ -165,7 +185,11 @@ class ArgReduce(NamedTuple):
     source: View
     out: View
     line: str = ""
-    opcode = "arg_reduce"
+
+    @property
+    def opcode(self) -> str:
+        """What listings and the kernels call it."""
+        return "arg_reduce"
 
 
 class Call(NamedTuple):
@@ -175,7 +199,11 @@ class Call(NamedTuple):
     inputs: tuple[tuple[View, Shape], ...]
     outputs: tuple[tuple[View, Shape], ...]
     line: str = ""
-    opcode = "call"
+
+    @property
+    def opcode(self) -> str:
+        """What listings and the kernels call it."""
+        return "call"
 
 
 class Window(NamedTuple):
@@ -219,7 +247,11 @@ class Scan(NamedTuple):
     count: View | None = None  # type: ignore[assignment]
     done: View | None = None
     line: str = ""
-    opcode = "scan"
+
+    @property
+    def opcode(self) -> str:
+        """What listings and the kernels call it."""
+        return "scan"
 
 
 class Branch(NamedTuple):
@@ -231,7 +263,11 @@ class Branch(NamedTuple):
     targets: tuple[View, ...]
     arena: View | None = None
     line: str = ""
-    opcode = "branch"
+
+    @property
+    def opcode(self) -> str:
+        """What listings and the kernels call it."""
+        return "branch"
 
 
 class Sweep(NamedTuple):
@@ -272,7 +308,11 @@ class While(NamedTuple):
     fixed: tuple[View, ...]
     arena: View | None = None
     line: str = ""
-    opcode = "while"
+
+    @property
+    def opcode(self) -> str:
+        """What listings and the kernels call it."""
+        return "while"
 
 
 Instruction = Loop | MatMul | Gather | Scatter | Cumulative | ArgReduce | Call | Scan | Branch | While
