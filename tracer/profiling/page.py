@@ -45,7 +45,8 @@ _STYLE = """
  vertical-align:top;white-space:nowrap;background:none}
 .tracer-profile th.left,.tracer-profile td.left{text-align:left}
 .tracer-profile td.wide{white-space:normal;min-width:260px;text-align:left}
-.tracer-profile th button{all:unset;cursor:pointer;font-weight:650;color:var(--soft)}
+.tracer-profile th button{background:none;border:0;padding:0;margin:0;font:inherit;font-weight:650;cursor:pointer;
+ color:var(--soft)}
 .tracer-profile th button:hover,.tracer-profile th button:focus-visible{color:var(--accent);text-decoration:underline}
 .tracer-profile code{font:12px ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-wrap:anywhere}
 .tracer-profile .chip{display:inline-block;width:10px;height:10px;border-radius:2px;margin-right:6px}

@@ -52,13 +52,13 @@ def rectangle(x: float, y: float, width: float, height: float, **attributes: Any
 
 def line(x1: float, y1: float, x2: float, y2: float, **attributes: Any) -> str:
     """A straight line."""
-    ends = {"x1": float(x1), "y1": float(y1), "x2": float(x2), "y2": float(y2)}
+    ends: dict[str, Any] = {"x1": float(x1), "y1": float(y1), "x2": float(x2), "y2": float(y2)}
     return element("line", **ends, stroke="currentColor", stroke_opacity=0.4, **attributes)
 
 
 def text(x: float, y: float, words: str, **attributes: Any) -> str:
     """Words, from a point on their base line."""
-    look = {"fill": "currentColor", "font_size": 12, "font_family": "system-ui, sans-serif"}
+    look: dict[str, Any] = {"fill": "currentColor", "font_size": 12, "font_family": "system-ui, sans-serif"}
     return element("text", escape(words), x=float(x), y=float(y), **look, **attributes)
 
 
