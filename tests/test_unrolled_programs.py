@@ -7,6 +7,13 @@ from work import count_lines
 import tracer
 from tracer.lower.instructions import Loop, targets_of, views_of
 
+
+@pytest.fixture(autouse=True)
+def unrolled():
+    with tracer.config.changed(roll_loops="off"):
+        yield
+
+
 # --- the work of compiling ---------------------------------------------------------------------------------------
 
 

@@ -35,6 +35,7 @@ FLAGS: dict[str, Flag] = {
     "verify": Flag(False),
     "jit": Flag("auto", ("auto", "off", "always")),
     "jit_cache": Flag("auto"),
+    "roll_loops": Flag("auto", ("auto", "off")),
     "floatX": Flag("float64", ("float64", "float32")),
     # functions of symbolic variables
     "mode": Flag("Mode", _MODES),
@@ -151,6 +152,9 @@ class Config(_Settings):
     jit_cache : str
         The directory where native code is kept for later processes: "auto", ``tracer/jit`` in the user's directory for
         caches; a path; or "off" (environment: ``TRACER_JIT_CACHE``). It takes 64 MiB at most.
+    roll_loops : str
+        "auto": a long Python `for` in a compiled function becomes one loop of its program where the iterations are
+        alike; "off": every iteration is recorded (environment: ``TRACER_ROLL_LOOPS``).
     floatX : str
         dtype of symbolic variables that name none: "float64" or "float32".
     mode, optimizer, linker : str
@@ -180,7 +184,7 @@ class Config(_Settings):
 
     def __init__(self) -> None:
         super().__init__()
-        for name in ("threads", "check_nan", "backend", "verify", "jit", "jit_cache"):
+        for name in ("threads", "check_nan", "backend", "verify", "jit", "jit_cache", "roll_loops"):
             text = os.environ.get(f"TRACER_{name.upper()}")
             if text is not None:
                 self.set(name, _read(f"environment variable TRACER_{name.upper()}", FLAGS[name], text))

@@ -13,6 +13,7 @@ from tracer import errors, paths
 from tracer.aliasing import share_memory
 from tracer.arguments import Leaves, entry_of
 from tracer.config import config
+from tracer.errors import Line
 from tracer.errors.batching import EXAMPLE_LEAKED
 from tracer.graph.graph import Graph, substitute
 from tracer.graph.node import INPUT, Node
@@ -45,8 +46,8 @@ class Traced:
     `graph.inputs` are the array arguments, then captured arrays, then shared variables; `graph.outputs` are the
     results, then new values of `updated`, then new contents of the arguments in `written` and of the captured arrays in
     `stored`. Arguments include the memory that groups of them share; what is in `covered` is part of that. `questions`
-    are those whose answers it went by, and `scalars` the NumPy scalars that in-place code would have changed, had they
-    been 0-d arrays.
+    are those whose answers it went by, `scalars` the NumPy scalars that in-place code would have changed, had they been
+    0-d arrays, and `rolled` the user's loops that are loops of the program, with their steps.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Traced:
     questions: list[Question] = field(default_factory=list)
     covered: frozenset[int] = frozenset()
     scalars: frozenset[int] = frozenset()
+    rolled: tuple[tuple[Line, int], ...] = ()
 
     @property
     def streams(self) -> list[generators.Stream]:
@@ -304,6 +306,7 @@ def _collect(
         [question._replace(node=node) for question, node in asked],
         arguments.covered,
         frozenset(place for place, proxy in enumerate(arguments.proxies) if id(proxy) in active.in_place_scalars),
+        tuple(active.session.rolling.rolled) if active.session is not None and active.session.rolling else (),
     )
 
 

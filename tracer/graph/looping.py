@@ -22,6 +22,11 @@ CHEAP = frozenset(
     "equal not_equal less less_equal greater greater_equal logical_and logical_or invert real imag sign".split()
 )
 """Elementwise ops that a derivative computes again rather than having their values stored."""
+SINGULAR = frozenset(
+    "divide reciprocal sqrt cbrt power float_power log log2 log10 log1p arcsin arccos arccosh arctanh arctan2 hypot "
+    "xlogy xlog1py".split()
+)
+"""Elementwise ops whose local derivatives are infinite, or no numbers, at finite points."""
 
 
 Places = tuple[set[int], set[int]]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -138,9 +139,34 @@ def _intern(key: Any, node: Node) -> Node:
 
 class _LineScope(threading.local):
     line: Line | None = None
+    made = 0
+    limit = 0
+    notice: Callable[[], int] | None = None
 
 
 _scope = _LineScope()
+
+
+def recorded() -> int:
+    """How many nodes this thread has asked for so far."""
+    return _scope.made
+
+
+@contextmanager
+def watching(count: int, notice: Callable[[], int]) -> Iterator[None]:
+    """Call `notice` in the block when this thread has asked for so many nodes, and after as many more as it says."""
+    before = _scope.limit, _scope.notice
+    _scope.limit, _scope.notice = _scope.made + count, notice
+    try:
+        yield
+    finally:
+        _scope.limit, _scope.notice = before
+
+
+def _tell(notice: Callable[[], int]) -> None:
+    _scope.notice = None
+    _scope.limit = _scope.made + notice()
+    _scope.notice = notice
 
 
 class blame:
@@ -168,6 +194,9 @@ def _new(op: Op, inputs: tuple[Node, ...], params: Mapping[str, Any], node_type:
 
 def make_node(op: Op, inputs: tuple[Node, ...], params: Mapping[str, Any] = _NO_PARAMS) -> Node:
     """Return the one node that applies an op to inputs; its type is inferred and wrong inputs raise here."""
+    _scope.made += 1
+    if _scope.notice is not None and _scope.made > _scope.limit:
+        _tell(_scope.notice)
     key = (op, inputs, tuple(params.items())) if params else (op, inputs)
     entry = _interned.get(key)
     found = None if entry is None else entry()

@@ -120,6 +120,7 @@ def record(changes: Mapping[Any, Any]) -> None:
                 raise errors.UpdateError(errors.message(errors.UPDATE_TWICE, name=target.label))
             active.updates[target] = node
         else:
+            trace.note_write(target)
             target._node = node
 
 

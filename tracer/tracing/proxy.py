@@ -80,6 +80,7 @@ class Proxy:
         """Make `value`, of this proxy's own shape and dtype, the new version; writes through to the base."""
         node = unwrap(value)
         if self._base is None or self._path is None or self._left_base():
+            trace.note_write(self)
             self._node = node
             return
         op, params = self._path
@@ -374,6 +375,8 @@ def unwrap(value: Any, dtype: np.dtype[Any] | None = None) -> Node:
         node = constant(_checked(value))
     elif hasattr(value, "__tracer_node__"):
         node = value.__tracer_node__
+        if dtype is not None and hasattr(type(value), "__tracer_cast__"):
+            value.__tracer_cast__(dtype)
     elif isinstance(value, list | tuple):
         node = unwrap(np.stack(value) if has_proxy(value) else np.asarray(value))
     elif isinstance(value, _PYTHON_SCALARS):  # of a class of its own, such as an enum.IntEnum
@@ -419,8 +422,9 @@ def operand_type(value: Any) -> Any:
         return value._node.type.dtype
     if kind in _PYTHON_SCALARS:
         return np.dtype(bool) if kind is bool else kind
-    if hasattr(kind, "__tracer_weak__"):
-        return float
+    weak = getattr(kind, "__tracer_weak__", None)
+    if weak is not None:
+        return weak
     dtype = getattr(value, "dtype", None)
     return np.dtype(dtype) if dtype is not None else _list_dtype(value)
 

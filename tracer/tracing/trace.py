@@ -74,6 +74,8 @@ class Trace:
         The last refusal to turn a traced value into a number; NumPy replaces some of these by errors of its own.
     session : Session or None
         What rewritten code reports to, where functions are rewritten; see `tracing.source`.
+    writes : list of dict
+        Who wants to know of writes into traced arrays: each gets the array, with its node before the first of them.
     read_as_numbers : set of int
         The ids of real arrays of before the trace that NumPy computed with.
     """
@@ -91,6 +93,7 @@ class Trace:
         self.ended = False
         self.escape: errors.ConcretizationError | None = None
         self.session: Any = None
+        self.writes: list[dict[Any, Node]] = []
         self.reads = Reads()
         self.is_trial = False
         self._captured: dict[int, tuple[np.ndarray[Any, Any], list[_Version]]] = {}
@@ -198,6 +201,13 @@ def _count(change: int) -> None:
 def current() -> Trace | None:
     """The trace that runs on this thread, if any."""
     return _active.trace
+
+
+def note_write(array: Any) -> None:
+    """Tell those who want to know that a traced array is about to hold something else."""
+    active = _active.trace
+    for log in () if active is None else active.writes:
+        log.setdefault(array, array.__tracer_node__)
 
 
 @contextmanager

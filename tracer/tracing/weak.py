@@ -39,7 +39,7 @@ class WeakFloat:
     """A traced Python float."""
 
     __slots__ = ("__tracer_node__", "places")
-    __tracer_weak__ = True
+    __tracer_weak__ = float
     __array_priority__ = 2000.0
     __hash__: Any
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from tracer.graph.evaluation import evaluation
 from tracer.graph.graph import Graph, toposort
+from tracer.graph.looping import SINGULAR
 from tracer.graph.node import CONSTANT, ITEM, Node, constant, make_node
 from tracer.graph.op import OPS
 from tracer.ops.branching import IFELSE
@@ -25,11 +26,6 @@ _KEEPING = frozenset("negative positive astype conjugate real imag".split())
 """Elementwise ops of one input that are zero where it is."""
 _FINITE = _KEEPING | {"add", "subtract", "where", "complex"}
 """Elementwise ops whose local derivatives are finite: zero times these is zero."""
-_SINGULAR = frozenset(
-    "divide reciprocal sqrt cbrt power float_power log log2 log10 log1p arcsin arccos arccosh arctanh arctan2 hypot "
-    "xlogy xlog1py".split()
-)
-"""Elementwise ops whose local derivatives are infinite, or no numbers, at finite points."""
 _PLACING = frozenset("unslice slice_set scatter_add gather sum".split())
 _DEEPEST = 30
 """Through how many ops it is looked for what was not read."""
@@ -201,7 +197,7 @@ def _folded(condition: Node) -> Node | None:
 def _is_singular(node: Node) -> bool:
     """Whether a local derivative of a node may be infinite at a finite point."""
     name = node.op.name
-    if name not in _SINGULAR:
+    if name not in SINGULAR:
         return False
     if name in ("power", "float_power") and node.inputs[1].is_constant and np.all(node.inputs[1].value >= 1):
         return False

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar
 
 from tracer import errors
+from tracer.config import config
 from tracer.tracing import trace
 from tracer.tracing.capture import Guard, Surroundings
 from tracer.tracing.reads import SMALL, Array, owner_of
-from tracer.tracing.source import rewriting
+from tracer.tracing.source import long_loops, rewriting
+from tracer.tracing.source.rolling_session import RollingSession
 from tracer.tracing.source.session import Session
 
 _TYPE_QUESTIONS = frozenset(("isinstance", "isscalar", "type"))
 """Names of functions that answer for a proxy what they would not for an array, without an error."""
 _MOST_ROUNDS = 4
 """Traces of rewritten code in which arrays of before turn up that are written; each may lead on to others."""
+_IN_VAIN = 4
+"""How many times the nodes of a long loop a trace may record that rolls loops, before it is given up."""
 Made = TypeVar("Made")
 _COPIED = 1 << 24
 """Bytes of arrays that are copied before a first trace, so that it can be undone."""
@@ -59,17 +63,42 @@ def trace_with(
                 raise
         if made is not None:
             return made
+    if not is_tried and config.roll_loops == "auto" and rewriting.rolls(function):
+        made = _trace_rolled(attempt, function, before, new_trace)
+        if made is not None:
+            return made
+    return _trace_as_it_is(attempt, function, before, new_trace, is_tried)
+
+
+def _trace_as_it_is(
+    attempt: Callable[[trace.Trace], Made],
+    function: Any,
+    before: _Before,
+    new_trace: Callable[[], trace.Trace],
+    is_tried: bool,
+) -> Made:
+    """Trace a function as it is, and its rewritten form where that does not do; `is_tried`: that failed before."""
+    is_watched = not is_tried and config.roll_loops == "auto" and rewriting.rolls(function) is None
+    is_long = False
+    made: Made | None = None
     active = new_trace()
     failed: Exception | None = None
     try:
-        made = attempt(active)
+        with long_loops.watched(long_loops.MANY_NODES * is_watched, _trace_as_it_is.__code__):
+            made = attempt(active)
         is_enough = active.escape is None and not _asked_numbers(active) and before.changed() is None
         if is_enough and (is_tried or not active.captures()[0]):  # arrays that were not known to be in reach
             return made
+    except long_loops.LongLoop:
+        is_long = True
     except (TypeError, ValueError, AttributeError) as error:
         if active.escape is None and not isinstance(error, errors.TraceError | AttributeError):
             raise
         failed = error
+    if is_long:
+        before.restore()
+        found = _trace_rolled(attempt, function, before, new_trace)
+        return _trace_as_it_is(attempt, function, before, new_trace, is_tried) if found is None else found
     if _is_followed(new_trace(), function):
         before.restore()
         try:
@@ -129,6 +158,29 @@ def _trace_with_large(
         return trace_from([])
 
 
+def _trace_rolled(
+    attempt: Callable[[trace.Trace], Made], function: Any, before: _Before, new_trace: Callable[[], trace.Trace]
+) -> Made | None:
+    """Trace the rewritten form of a function, with its long loops rolled; None if none is."""
+    active: list[trace.Trace] = []
+
+    def remembered() -> trace.Trace:
+        active[:] = [new_trace()]
+        return active[0]
+
+    try:
+        with long_loops.watched(_IN_VAIN * long_loops.MANY_NODES, _trace_rolled.__code__):
+            made = _trace_followed(attempt, function, before, remembered)
+    except (Exception, long_loops.LongLoop):  # the trace of the function as it is tells
+        made = None
+    rolling = active[0].session.rolling
+    rewriting.note_rolls(function, made is not None and rolling is not None and bool(rolling.rolled))
+    if rewriting.rolls(function):
+        return made
+    before.restore()
+    return None
+
+
 def _trace_followed(
     attempt: Callable[[trace.Trace], Made],
     function: Any,
@@ -138,13 +190,21 @@ def _trace_followed(
 ) -> Made | None:
     """Trace the rewritten form of a function, with some arrays traced from the start; None if there is none."""
     lifted = {id(array): array for array in first}
-    for _ in range(_MOST_ROUNDS):
+
+    def begin(refused: Collection[Any] | None) -> trace.Trace | None:
         active = new_trace()
-        if not _is_followed(active, function):
+        if not _is_followed(active, function, refused):
             return None
         active.is_trial = bool(first)
         active.session.lifting.first = list(lifted.values())
-        made = attempt(active)
+        return active
+
+    unrolling = long_loops.Unrolling(before.restore)
+    for _ in range(_MOST_ROUNDS):
+        traced = unrolling.run(begin, attempt)
+        if traced is None:
+            return None
+        made, active = traced
         found = {id(array): array for array in active.session.lifting.outside}
         if found.keys() <= lifted.keys():
             return made
@@ -165,9 +225,12 @@ def _asked_numbers(active: trace.Trace) -> bool:
     return questions is not None and any(item.kind == "number" for item in questions.asked.values())
 
 
-def _is_followed(active: trace.Trace, function: Any) -> bool:
-    """Have the trace rewrite functions; whether there is a rewritten form of this one, or of one that it wraps."""
-    active.session = Session(active)
+def _is_followed(active: trace.Trace, function: Any, refused: Collection[Any] | None = None) -> bool:
+    """Have the trace rewrite functions; whether there is a rewritten form of this one, or of one that it wraps.
+
+    Loops are rolled but for those `refused`, or not at all if that is None.
+    """
+    active.session = Session(active) if refused is None else RollingSession(active, refused)
     active.reads.is_complete = True
     return active.session.follow(function) is not function
 

@@ -13,6 +13,7 @@ import numpy as np
 from tracer.tracing import trace
 from tracer.tracing.proxy import Proxy
 from tracer.tracing.source import nests, rewriting
+from tracer.tracing.source.rolling import Loop
 from tracer.tracing.source.session import BINARY, IN_PLACE, UNARY, Session, is_traced
 
 
@@ -44,6 +45,19 @@ def _read(value: Any) -> Any:
 def _iterated(value: Any) -> Any:
     session = _session()
     return value if session is None else session.iterated(value)
+
+
+def _items(function: Any, /, *sources: Any, **options: Any) -> Any:
+    session = _session()
+    return function(*sources, **options) if session is None else session.items(function, sources, options)
+
+
+def _loop(values: Any, assigned: tuple[str, ...], handed_on: tuple[str, ...], pattern: tuple[Any, ...] | None) -> Any:
+    session = _session()
+    rolling = None if session is None else session.rolling
+    return Loop(
+        rolling, values, assigned, handed_on, None if pattern is None else lambda item: _taken_apart(item, pattern)
+    )
 
 
 def _truth(value: Any) -> Any:
@@ -129,6 +143,8 @@ def _in_place(name: str, left: Any, right: Any) -> Any:
 
 def _in_place_item(name: str, holder: Any, key: Any, value: Any) -> None:
     session = _session()
+    if session is not None:
+        holder, key = session.target(holder, key)
     is_array = isinstance(holder, np.ndarray) and holder.dtype != object
     if session is not None and is_array and (is_traced((value, key)) or not session.lifting.is_fresh(holder)):
         holder = session.lifting.lift(holder)
@@ -152,6 +168,8 @@ rewriting.HOOKS.update(
     call=_call,
     read=_read,
     iterated=_iterated,
+    items=_items,
+    loop=_loop,
     truth=_truth,
     number=_number,
     text=_text,

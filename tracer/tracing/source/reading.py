@@ -29,6 +29,8 @@ _VIEWS = frozenset(
 )
 
 
+_WRITTEN = {np.copyto: 0, np.put: 0, np.place: 0, np.putmask: 0, np.fill_diagonal: 0, np.put_along_axis: 0}
+"""NumPy's functions that write into an argument, and which."""
 _METHODS: dict[Any, str] = {
     **{len: "__len__", iter: "__iter__", next: "__next__", float: "__float__", int: "__int__", bool: "__bool__"},
     **{complex: "__complex__", abs: "__abs__", str: "__str__", repr: "__repr__", list: "__iter__", tuple: "__iter__"},
@@ -66,3 +68,16 @@ def looked_at(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> t
 def may_give_views(function: Any) -> bool:
     """Whether a function or method of NumPy gives a view without looking at numbers, where it gives a view."""
     return getattr(function, "__name__", None) in _VIEWS
+
+
+def written_positions(function: Any, args: Any) -> tuple[int, ...]:
+    """Which arguments a function of NumPy writes into."""
+    if isinstance(function, np.ufunc):
+        return tuple(range(function.nin, len(args)))
+    if isinstance(function, types.BuiltinMethodType) and isinstance(function.__self__, np.ufunc):
+        return (0,) if function.__name__ == "at" else ()
+    try:
+        place = _WRITTEN.get(function)
+    except TypeError:  # cannot be hashed
+        return ()
+    return () if place is None else (place,)

@@ -9,10 +9,10 @@ import ast
 import copy
 import types
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
-from tracer.tracing.source import locate
+from tracer.tracing.source import locate, loop_names
 
 HOOKS: dict[str, Any] = {}
 """What the rewritten code calls, by name without its underscores; `hooks` enters them."""
@@ -41,6 +41,7 @@ _OPERATORS = {
     ast.LShift: "lshift",
     ast.RShift: "rshift",
 }
+_COMBINING = frozenset(("zip", "enumerate", "reversed"))
 _UNARY = {ast.USub: "neg", ast.UAdd: "pos", ast.Invert: "invert"}
 
 
@@ -61,8 +62,9 @@ def _pattern(target: ast.expr) -> ast.expr:
 class _Rewriter(ast.NodeTransformer):
     """Puts calls of hooks into a function."""
 
-    def __init__(self) -> None:
+    def __init__(self, shared: Collection[str] = ()) -> None:
         self.temporaries = 0
+        self.shared = shared
 
     def hook(self, place: ast.AST, name: str, *args: ast.expr) -> ast.Call:
         """A call of a hook that counts as standing where `place` stands."""
@@ -170,16 +172,52 @@ class _Rewriter(ast.NodeTransformer):
 
     # --- going through items -------------------------------------------------------------------------------------
 
-    def _visit_loop(self, node: Any) -> Any:
+    def _items(self, node: ast.expr) -> ast.expr:
+        """What a loop goes through, by itself or as calls of functions such as `zip`, which a loop sees through."""
+        is_call = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _COMBINING
+        call: Any = node
+        if (
+            not is_call
+            or any(isinstance(item, ast.Starred) for item in call.args)
+            or any(item.arg != "strict" for item in call.keywords)
+        ):
+            return self.hook(node, "iterated", self.visit(node))
+        made = self.hook(node, "items", call.func, *map(self._items, call.args))
+        made.keywords = [ast.keyword(item.arg, self.visit(item.value)) for item in call.keywords]
+        return self._at(made, node)  # type: ignore[no-any-return]
+
+    def visit_For(self, node: ast.For) -> Any:
+        names = loop_names.names_of(node, self.shared)
+        if names is None:
+            return self._visit_loop(node)
+        iterated = self._items(node.iter)
+        node.iter = ast.Constant(None)
         self.generic_visit(node)
-        node.iter = self.hook(node.iter, "iterated", node.iter)
+        store, load = self._temporary(node)
+        is_taken_apart = isinstance(node.target, ast.Tuple | ast.List)
+        constants: list[Any] = [ast.Tuple([ast.Constant(name) for name in part], ast.Load()) for part in names]
+        constants.append(_pattern(node.target) if is_taken_apart else ast.Constant(None))
+        loop = self.hook(node.iter, "loop", iterated, *constants)
+        node.iter = self._at(ast.NamedExpr(store, loop), node)
+        if names.handed_on:
+            targets: Any = ast.Tuple([ast.Name(name, ast.Store()) for name in names.handed_on], ast.Store())
+            taken = ast.Assign([targets], ast.Attribute(copy.copy(load), "values", ast.Load()))
+            test = ast.Attribute(copy.copy(load), "entering", ast.Load())
+            node.body.insert(0, self._at(ast.If(test, [taken], []), node))
+        return node
+
+    def _visit_loop(self, node: Any) -> Any:
+        iterated = self._items(node.iter)
+        node.iter = ast.Constant(None)
+        self.generic_visit(node)
+        node.iter = iterated
         if isinstance(node.target, ast.Tuple | ast.List):
             node.iter = self.hook(node.iter, "each_taken_apart", node.iter, _pattern(node.target))
         if isinstance(node, ast.comprehension):
             node.ifs = list(map(self._truth, node.ifs))
         return node
 
-    visit_For = visit_comprehension = _visit_loop
+    visit_comprehension = _visit_loop
 
     def visit_YieldFrom(self, node: ast.YieldFrom) -> Any:
         self.generic_visit(node)
@@ -297,6 +335,8 @@ _CODES: dict[tuple[types.CodeType, str], types.CodeType] = {}
 _MOST_CODES = 4096
 _NEEDED: weakref.WeakSet[Any] = weakref.WeakSet()
 """Functions, by their code, whose trace could not do without rewriting: later traces begin with it."""
+_ROLLS: weakref.WeakKeyDictionary[Any, bool] = weakref.WeakKeyDictionary()
+"""Functions, by their code, with long loops, and whether these are rolled."""
 
 
 def _rewritten_code(code: types.CodeType) -> types.CodeType | None:
@@ -323,12 +363,18 @@ def _rewrite(code: types.CodeType) -> types.CodeType | None:
     node: Any = copy.deepcopy(place.node) if place.is_shared else place.node
     node.args.defaults = [ast.copy_location(ast.Constant(None), node) for _ in node.args.defaults]
     node.args.kw_defaults = [item and ast.copy_location(ast.Constant(None), node) for item in node.args.kw_defaults]
+    rewriter = _Rewriter(_shared_names(code))
     if isinstance(node, ast.Lambda):
-        node.body = _Rewriter().visit(node.body)
+        node.body = rewriter.visit(node.body)
     else:
-        rewriter = _Rewriter()
         node.body = [item for statement in node.body for item in _as_list(rewriter.visit(statement))]
     return locate.build(place, node, code, [hook_name(name) for name in HOOKS])
+
+
+def _shared_names(code: types.CodeType) -> set[str]:
+    """The names that functions within a function share with it or with each other."""
+    found = {*code.co_cellvars, *code.co_freevars}
+    return found.union(*(_shared_names(item) for item in code.co_consts if isinstance(item, types.CodeType)))
 
 
 def rewrite(function: types.FunctionType) -> types.FunctionType | None:
@@ -370,5 +416,21 @@ def note_needed(function: Any) -> None:
     """Remember that a function is to be rewritten."""
     try:
         _NEEDED.add(_mark(function))
+    except TypeError:
+        return
+
+
+def rolls(function: Any) -> bool | None:
+    """Whether an earlier trace of this function had long loops that are rolled; None if it had no long ones."""
+    try:
+        return _ROLLS.get(_mark(function))
+    except TypeError:  # cannot be hashed or referred to weakly
+        return False
+
+
+def note_rolls(function: Any, is_rolled: bool) -> None:
+    """Remember whether the long loops of a function are rolled."""
+    try:
+        _ROLLS[_mark(function)] = is_rolled
     except TypeError:
         return

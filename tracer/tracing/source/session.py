@@ -20,8 +20,6 @@ from tracer.tracing.source import nests, reading, rewriting, stand_ins
 from tracer.tracing.source.lifting import Lifting
 from tracer.tree import flatten, unflatten
 
-_WRITTEN = {np.copyto: 0, np.put: 0, np.place: 0, np.putmask: 0, np.fill_diagonal: 0, np.put_along_axis: 0}
-"""NumPy's functions that write into an argument, and which."""
 _WRITING_METHODS = ("fill", "put", "sort", "partition", "setfield", "byteswap")
 _DEEP = ("numpy", "scipy", "tracer", "math", "functools", "operator", "itertools")
 _DEEP_BUILTINS = (sum, max, min, sorted, any, all, abs, round, map, filter)
@@ -42,6 +40,7 @@ class Session:
     def __init__(self, active: trace.Trace) -> None:
         self.active = active
         self.lifting = Lifting(active)
+        self.rolling: Any = None
         self._twins: dict[int, tuple[Any, Any]] = {}
 
     # --- functions -----------------------------------------------------------------------------------------------
@@ -235,7 +234,7 @@ class Session:
 
     def _with_lifted_targets(self, function: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
         """The arguments, with those that NumPy is to write traced values into lifted."""
-        positions = _written_positions(function, args)
+        positions = reading.written_positions(function, args)
         out = kwargs.get("out")
         targets = [args[place] for place in positions if place < len(args)]
         targets += list(out) if isinstance(out, tuple) else [out]
@@ -302,6 +301,10 @@ class Session:
             self.lifting.note_read(part if part.base is not None else holder)
         elif not (isinstance(result, np.ndarray) and owner_of(result) is owner_of(holder)):
             self.lifting.note_read(holder)
+
+    def target(self, holder: Any, key: Any) -> tuple[Any, Any]:
+        """What `holder[key] += value` writes into."""
+        return holder, key
 
     def set_item(self, value: Any, holder: Any, key: Any) -> None:
         """`holder[key] = value`."""
@@ -419,6 +422,10 @@ class Session:
         found = value if own is None else self.call(own, (value,), {})
         step = _own_method(type(found), "__next__")
         return found if step is None else self._steps(step, found)
+
+    def items(self, function: Any, sources: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """A call in the head of a loop."""
+        return self.iterated(self.call(function, sources, options))
 
     def _steps(self, step: Any, iterator: Any) -> Iterator[Any]:
         """What an iterator of a user's class gives, by its own method, rewritten."""
@@ -579,15 +586,3 @@ def _takes_functions(function: Any) -> bool:
     if isinstance(function, types.BuiltinMethodType) and isinstance(function.__self__, list):
         return function.__name__ == "sort"
     return _reads_deep(function) or (_package(function) != "builtins" and is_foreign(_package(function)))
-
-
-def _written_positions(function: Any, args: Any) -> tuple[int, ...]:
-    if isinstance(function, np.ufunc):
-        return tuple(range(function.nin, len(args)))
-    if isinstance(function, types.BuiltinMethodType) and isinstance(function.__self__, np.ufunc):
-        return (0,) if function.__name__ == "at" else ()
-    try:
-        place = _WRITTEN.get(function)
-    except TypeError:  # cannot be hashed
-        return ()
-    return () if place is None else (place,)

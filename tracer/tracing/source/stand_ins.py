@@ -190,7 +190,8 @@ def _scalar_of(kind: type[np.generic], value: Any = 0) -> Any:
 def kind_of(value: Any) -> type:
     """The type that NumPy would have in the place of a value: a scalar's, or ndarray."""
     if not isinstance(value, Proxy):
-        return float if hasattr(type(value), "__tracer_weak__") else type(value)
+        weak: type = getattr(type(value), "__tracer_weak__", type(value))
+        return weak
     is_scalar = value.shape == () and value._base is None and not value._is_array
     return value.dtype.type if is_scalar else np.ndarray
 
