@@ -213,8 +213,8 @@ def _plan(plan: Plan) -> Iterator[str]:
         times = len(list(group))
         often = f", {times} times" if times > 1 else ""
         yield f"{kind} {text or 'without source'} is {answer}{often} ({line})"
-    for (place, steps), group in groupby(traced.rolled):
-        times = len(list(group))
+    for (place, steps), alike in groupby(traced.rolled):
+        times = len(list(alike))
         yield f"rolls the loop at {place}, {steps} steps" + (f", {times} times" if times > 1 else "")
     if traced.captured:
         yield "captures " + ", ".join(str(type_of(array)) for array in traced.captured)

@@ -183,8 +183,8 @@ class _Rewriter(ast.NodeTransformer):
         ):
             return self.hook(node, "iterated", self.visit(node))
         made = self.hook(node, "items", call.func, *map(self._items, call.args))
-        made.keywords = [ast.keyword(item.arg, self.visit(item.value)) for item in call.keywords]
-        return self._at(made, node)  # type: ignore[no-any-return]
+        made.keywords = [self._at(ast.keyword(item.arg, self.visit(item.value)), node) for item in call.keywords]
+        return made
 
     def visit_For(self, node: ast.For) -> Any:
         names = loop_names.names_of(node, self.shared)

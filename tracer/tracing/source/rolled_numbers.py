@@ -162,8 +162,7 @@ class RolledNumber:
     def _of_numbers(self, name: str, one: Any, other: Any) -> Any:
         count = self.steps.count
         if name in _AFFINE and all(_is_affine(item) for item in (one, other)):
-            pairs = [(i.values.start, i.values.step) if isinstance(i, RolledNumber) else (i, 0) for i in (one, other)]
-            (start, step), (start2, step2) = pairs  # type: ignore[misc]
+            (start, step), (start2, step2) = (_start_and_step(item) for item in (one, other))
             if name != "mul":
                 sign = 1 if name == "add" else -1
                 start, step = start + sign * start2, step + sign * step2
@@ -200,6 +199,10 @@ class RolledFloat(RolledNumber):
     __slots__ = ()
     __tracer_weak__ = float
     kind = float
+
+
+def _start_and_step(value: Any) -> tuple[int, int]:
+    return (value.values.start, value.values.step) if isinstance(value, RolledNumber) else (value, 0)
 
 
 def _is_affine(value: Any) -> bool:

@@ -75,8 +75,8 @@ def build(
     heads = [*(item.value for item in written), *(item.result for item in rest), *outputs]
     varying = depends_on(heads, [*(item.node for item in handed), *tables])
     own = {item.node for item in handed}
-    for item in written:
-        made.write(item)
+    for array in written:
+        made.write(array)
     made.read_rows(heads, depends_on(heads, list(own)), varying)
     made.carries += rest
     return made.finish(handed, written, outputs)

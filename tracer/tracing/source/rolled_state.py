@@ -345,8 +345,8 @@ class Changes:
             slots[-1].enter(self._steps)
         self.lists = [item for key, item in self.appended.items() if key in seen.appended]
         for item in self.lists:
-            key = id(item.items)
-            if key in self.looked_at or any(place[0] == key for place in self.places) or key in self.opaque:
+            own = id(item.items)
+            if own in self.looked_at or own in self.opaque or any(place[0] == own for place in self.places):
                 self._steps.refuse()
             for value, _ in item.values:
                 for leaf in flatten(value)[0]:

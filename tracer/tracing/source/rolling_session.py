@@ -330,7 +330,7 @@ def _is_plain_attribute(holder: Any, name: str) -> bool:
     kind = type(holder)
     if not hasattr(holder, "__dict__") or isinstance(holder, type | types.ModuleType):
         return False
-    if kind.__setattr__ is not object.__setattr__:
+    if any("__setattr__" in vars(owner) for owner in kind.__mro__[:-1]):
         return False
     member = next((vars(owner)[name] for owner in kind.__mro__ if name in vars(owner)), None)
     return not hasattr(type(member), "__set__")
