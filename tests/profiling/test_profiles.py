@@ -226,3 +226,13 @@ def test_what_each_thread_does(tmp_path):
         assert all(0 <= item.start and item.start + item.seconds <= 1.1 * whole + 1e-3 for item in found.stretches)
     events = json.loads(found.chrome_trace(tmp_path / "trace.json").read_text(encoding="utf-8"))["traceEvents"]
     assert [event["tid"] for event in events if event["name"] == "part of #0 loop"].count(100) == 1
+
+
+def test_a_loop_in_native_code_is_one_piece_with_all_that_is_inside():
+    pytest.importorskip("llvmlite")
+    with tracer.config.changed(jit="always"):
+        line = tracer.compile(lambda x: tracer.scan(lambda c, v: (c * 0.5 + v, c), x[0], x)[1])
+        found = check(line.profile(np.ones(3000)))
+    (loop,) = of("scan", found)
+    assert loop.flops == 2 * 3000 and loop.bytes > 0
+    assert (loop.groups == ()) == bool(loop.native)

@@ -281,8 +281,10 @@ def _looks(costs: Sequence[Any]) -> float:
 
 def _timed(group: Group, nanoseconds: float, runs: float, threads: int, inside: Sequence[Any], each: float) -> Group:
     seconds = nanoseconds * 1e-9
-    # Native code takes all steps of a loop of programs at once, and nothing inside is timed.
-    parts = () if group.native else group.groups
+    parts = group.groups
+    if group.native and parts:
+        # Native code takes all steps of a loop of programs at once, and nothing inside is timed.
+        group, parts = replace(group, cost=_sum_of(parts)), ()
     if parts:
         flat = [cost for program in inside for cost in program]
         own = [max(cost[0] - each * (cost[1] + sum(map(_looks, cost[3]))), 0.0) for cost in flat]
@@ -297,6 +299,18 @@ def _timed(group: Group, nanoseconds: float, runs: float, threads: int, inside: 
     if limit is not None and limit.seconds * runs > seconds:
         limit = limit._replace(seconds=seconds / runs if runs else 0.0)  # what was reached can be reached
     return replace(group, time=seconds, runs=runs, threads=max(threads, 1), limit=limit, groups=parts)
+
+
+def _sum_of(groups: Sequence[Group]) -> Cost:
+    """The cost of all runs of groups together."""
+    inside = [part for group in groups for part in group.walk() if not part.groups]
+    counts = [part.flops for part in inside]
+    return Cost(
+        int(sum(part.cost.read * part.runs for part in inside)),
+        int(sum(part.cost.written * part.runs for part in inside)),
+        sum(part.cost.footprint for part in inside),
+        None if None in counts else int(sum(count for count in counts if count is not None)),
+    )
 
 
 def with_least(groups: Sequence[Group]) -> tuple[Group, ...]:
