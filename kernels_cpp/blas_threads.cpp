@@ -1,6 +1,7 @@
 #include "blas_threads.hpp"
 
 #include <dlfcn.h>
+#include <pthread.h>
 
 #include <mutex>
 #include <string>
@@ -13,13 +14,21 @@ using GetThreads = int (*)();
 
 SetThreads set_threads = nullptr;
 GetThreads get_threads = nullptr;
-std::mutex mutex;
+std::mutex* mutex = new std::mutex;
 int holders = 0;
 int threads_before = 0;
+
+// Of the threads that held the library to one thread, or the lock, none exists in a forked child.
+void after_fork_in_child() {
+    mutex = new std::mutex;
+    holders = 0;
+}
 
 }  // namespace
 
 void find_blas_threads(void* blas_function) {
+    static const bool registered = pthread_atfork(nullptr, nullptr, after_fork_in_child) == 0;
+    (void)registered;
     Dl_info place;
     if (dladdr(blas_function, &place) == 0 || place.dli_fname == nullptr) {
         return;
@@ -48,7 +57,7 @@ bool controls_blas_threads() {
 }
 
 OneBlasThread::OneBlasThread() {
-    std::lock_guard<std::mutex> lock(mutex);
+    std::lock_guard<std::mutex> lock(*mutex);
     if (holders++ == 0 && get_threads != nullptr) {
         threads_before = get_threads();
         if (threads_before > 1) {
@@ -58,8 +67,8 @@ OneBlasThread::OneBlasThread() {
 }
 
 OneBlasThread::~OneBlasThread() {
-    std::lock_guard<std::mutex> lock(mutex);
-    if (--holders == 0 && get_threads != nullptr && threads_before > 1) {
+    std::lock_guard<std::mutex> lock(*mutex);
+    if (holders > 0 && --holders == 0 && get_threads != nullptr && threads_before > 1) {
         set_threads(threads_before);
     }
 }

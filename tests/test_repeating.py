@@ -191,3 +191,26 @@ def test_errors_say_what_works(call, error, match):
     with pytest.raises(error, match=match) as caught:
         call(f)
     assert "HINT" in str(caught.value) and not w.get_value().any()
+
+
+def test_other_threads_go_on_during_a_run():
+    w = tracer.shared(np.zeros(64))
+
+    @tracer.compile
+    def f(x):
+        w.set(np.sin(w) + x)
+        return np.sum(w)
+
+    f.run(100_000, np.ones(64), keep="last")
+    w.set_value(np.zeros(64))
+    running = threading.Thread(target=f.run, args=(100_000, np.ones(64)), kwargs={"keep": "last"})
+    running.start()
+    steps = 0
+    while running.is_alive():
+        time.sleep(0.001)
+        steps += 1
+    assert steps > 5
+    wanted = np.zeros(64)
+    for _ in range(50):  # by then it has settled
+        wanted = np.sin(wanted) + 1
+    np.testing.assert_allclose(w.get_value(), wanted, rtol=1e-9)
