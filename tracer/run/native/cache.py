@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from tracer.config import config
+from tracer.run.native.host import description
 
 LIMIT = 64 << 20
 """Bytes of all files together above which the oldest go."""
@@ -213,7 +214,5 @@ def _processor() -> bytes:
 
         return f"{sys.platform} {llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}".encode()
     kinds = (b"vendor", b"cpu family", b"model", b"stepping", b"flags", b"Features", b"CPU ", b"isa")
-    with open("/proc/cpuinfo", "rb") as file:
-        first = file.read(1 << 15).strip().split(b"\n\n")[0]
-    lines = [line for line in first.split(b"\n") if line.startswith(kinds)]
+    lines = [line for line in description().split(b"\n") if line.startswith(kinds)]
     return b"\n".join([os.uname().machine.encode(), *lines]) if lines else b""
