@@ -211,7 +211,7 @@ def spec(leaves: Leaves, scalars: Collection[int] = (), streams: Sequence[Stream
 def _leaf_specs(leaves: Leaves, scalars: Collection[int], captured: frozenset[int]) -> Iterator[tuple[Any, ...]]:
     traced = iter(enumerate(leaves.originals))
     for place, (value, is_array) in enumerate(zip(leaves.values, leaves.is_array, strict=True)):
-        number, original = next(traced) if is_array else (-1, None)
+        number, original = next(traced) if is_array else (-1, value)
         if not is_array:
             yield "static", value
         elif number in scalars:

@@ -164,7 +164,7 @@ _KEY = 312
 def _twister_words(generator: Any) -> Array:
     """The key and the position of a generator of the kind MT19937, as they lie in its memory."""
     memory = (ctypes.c_uint32 * (2 * _KEY + 1)).from_address(bits_of(generator).ctypes.state_address)
-    return np.frombuffer(memory, np.uint32)
+    return np.frombuffer(memoryview(memory), np.uint32)
 
 
 def _twister_state(generator: Any, is_legacy: bool) -> Array:

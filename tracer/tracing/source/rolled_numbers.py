@@ -202,7 +202,9 @@ class RolledFloat(RolledNumber):
 
 
 def _start_and_step(value: Any) -> tuple[int, int]:
-    return (value.values.start, value.values.step) if isinstance(value, RolledNumber) else (value, 0)
+    if isinstance(value, RolledNumber) and isinstance(value.values, range):
+        return value.values.start, value.values.step
+    return value, 0
 
 
 def _is_affine(value: Any) -> bool:
