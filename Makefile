@@ -12,7 +12,7 @@ CXX_FILES := $(filter %.cpp %.hpp,$(KERNELS))
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: help demo test lint format bench bench-symbolic dist clean
+.PHONY: help demo test lint format bench bench-profile bench-symbolic dist clean
 
 help:
 	@echo "make demo    train a network on handwritten digits"
@@ -43,6 +43,9 @@ format: $(VENV)/.extra-lint
 
 bench: $(VENV)/.extra-bench $(VENV)/.kernels
 	$(RUN) -m benchmarks.run $(BENCH_ARGS)
+
+bench-profile: $(VENV)/.extra-bench $(VENV)/.kernels
+	$(RUN) -m benchmarks.profile $(BENCH_ARGS)
 
 bench-symbolic: $(VENV)/.extra-bench $(VENV)/.kernels
 	$(RUN) -m benchmarks.symbolic $(BENCH_ARGS)

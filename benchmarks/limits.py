@@ -15,9 +15,9 @@ from typing import Any
 import numpy
 
 THREADS = (1, 2)
-WORKING_SETS = (16 << 10, 256 << 10, 4 << 20, 256 << 20)
+WORKING_SETS = (16 << 10, 256 << 10, 4 << 20, 24 << 20, 256 << 20)
 MATRICES = (16, 64, 128, 256, 512, 1024)
-SECONDS = 0.1
+SECONDS = 0.2
 BYTES_PER_RUN = 1 << 30
 MOST_REPEATS = 20_000
 FLOATS = {"s": numpy.float32, "d": numpy.float64}

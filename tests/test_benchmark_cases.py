@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 import tracer
-from benchmarks import measure, steady
+from benchmarks import measure, profile, steady
+from benchmarks.anatomy import Anatomy, products
 from benchmarks.cases import CASES, SUBJECTS, Case, find_case
 from benchmarks.goals import goals
+from benchmarks.limits import Limits
 from benchmarks.peers import find_peer
 from benchmarks.report import markdown
 from benchmarks.results import CaseResult, Store
@@ -180,3 +182,24 @@ def test_results_are_kept_for_the_same_settings(tmp_path: Any) -> None:
     assert again.of(CASES) == [result]
     assert Store(path, {"rounds": 2}, resume=True).of(CASES) == [result]
     assert Store(path, {"rounds": 3}, resume=True).of(CASES) == []
+
+
+def test_profile_keeps_its_words_and_has_a_section_for_every_case() -> None:
+    text = profile.put("# Page\n\n### a\n\nwords\n", "a", "first", "### A")
+    assert profile.put(text, "a", "second \\1", "### A") == text.replace("first", "second \\1")
+    assert text.startswith("# Page\n\n### a\n\nwords\n\n### A\n\n<!-- a:")
+    page = profile.PAGE.read_text(encoding="utf-8")
+    for case in CASES:
+        section = page.partition(f"### {case.name}\n")[2].partition("\n### ")[0]
+        _, _, words = section.partition(f"<!-- end of {case.name} -->")
+        assert len(words.split()) > 5, case.name
+
+
+def test_limits_of_a_program_of_products() -> None:
+    machine = Limits({("copy", 1000, 1): 2e9, ("read", 1000, 1): 4e9, ("write", 1000, 1): 1e9}, {}, 1e-7)
+    assert machine.seconds(400, 0) == pytest.approx(1e-7)
+    assert machine.seconds(400, 400) == pytest.approx(4e-7)
+    found = Anatomy(1e-3, 400, 400, 1e6, 5e-4, 3, 0, {})
+    assert found.limit(machine) == (5e-4, "products")
+    plan = tracer.compile(lambda x, y: np.tanh(x @ y)).plan(np.ones((40, 30)), np.ones((30, 20)))
+    assert sorted(next(iter(products(plan.executable.program)))[0][1:]) == [20, 30, 40]
