@@ -1,14 +1,9 @@
-// Call: a Python function of arrays, for operations that have no kernel.
+// Call: a Python function of arrays, for operations that have no kernel, or one for simple cases only.
 #include "program.hpp"
+#include "small_matrices.hpp"
 
 namespace tracer {
 namespace {
-
-struct Operand {
-    View view;
-    Shape shape;
-    py::object dtype;
-};
 
 class Call final : public Instruction {
   public:
@@ -18,9 +13,16 @@ class Call final : public Instruction {
         }
         inputs_ = read_operands(description.attr("inputs"), table, Access::Read);
         outputs_ = read_operands(description.attr("outputs"), table, Access::Write);
+        kernel_ = py::cast<std::string>(description.attr("kernel"));
+        if (!kernel_.empty()) {
+            matrices_ = make_small_matrices(kernel_, inputs_, outputs_, table);
+        }
     }
 
     void run(const Context& context) const override {
+        if (matrices_ != nullptr && matrices_->run(context)) {
+            return;
+        }
         py::gil_scoped_acquire acquire;
         py::tuple arguments(inputs_.size());
         for (size_t i = 0; i < inputs_.size(); ++i) {
@@ -43,11 +45,17 @@ class Call final : public Instruction {
         }
     }
 
-    std::string name() const override { return "call " + py::cast<std::string>(py::repr(function_)); }
+    double cost() const override { return matrices_ != nullptr ? matrices_->cost() : 0.0; }
+
+    std::string name() const override {
+        return matrices_ != nullptr ? kernel_ : "call " + py::cast<std::string>(py::repr(function_));
+    }
 
   private:
     py::object function_;
     std::vector<Operand> inputs_, outputs_;
+    std::string kernel_;
+    std::unique_ptr<SmallMatrices> matrices_;  // instead of the function, unless it gives up
 
     static std::vector<Operand> read_operands(py::handle pairs, BufferTable& table, Access access) {
         std::vector<Operand> operands;

@@ -160,6 +160,25 @@ def test_inverse_of_a_singular_matrix_is_numpys_error():
         tracer.compile(np.linalg.cholesky)(-np.eye(2))
 
 
+def test_a_singular_matrix_of_many_leaves_everything_as_it_was():
+    state = tracer.shared(np.eye(2))
+
+    @tracer.compile
+    def solved(a, b):
+        state.set(state + 1.0)
+        return np.linalg.solve(a, b)
+
+    a, b = np.stack([np.eye(2), 2 * np.eye(2), np.eye(2)]), np.ones((2, 1))
+    np.testing.assert_array_equal(solved(a, b)[1], b / 2)
+    before = np.array(state.get_value())
+    a[1] = 1.0
+    with pytest.raises(np.linalg.LinAlgError, match="Singular matrix") as found:
+        solved(a, b)
+    assert "in solved" in "".join(found.value.__notes__)
+    np.testing.assert_array_equal(state.get_value(), before)
+    np.testing.assert_array_equal(solved(a[::2], b), np.ones((2, 2, 1)))
+
+
 @pytest.mark.parametrize(
     "function",
     [

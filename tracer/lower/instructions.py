@@ -193,12 +193,16 @@ class ArgReduce(NamedTuple):
 
 
 class Call(NamedTuple):
-    """A Python function of arrays; what it returns is copied into the outputs. Pairs are (view, shape)."""
+    """A Python function of arrays; what it returns is copied into the outputs. Pairs are (view, shape).
+
+    `kernel` may do the same natively for small matrices; it leaves what is out of the ordinary to the function.
+    """
 
     function: Callable[..., Any]
     inputs: tuple[tuple[View, Shape], ...]
     outputs: tuple[tuple[View, Shape], ...]
     line: str = ""
+    kernel: str = ""
 
     @property
     def opcode(self) -> str:
