@@ -19,6 +19,7 @@ from tracer.graph.node import CONSTANT, INPUT, Node, constant, input_node, make_
 from tracer.ops.gradient_control import MARK
 from tracer.remembering import kept_with
 from tracer.rewrite.passes import stabilise
+from tracer.rewrite.shifts import hold_maxima
 from tracer.tracing import trace
 from tracer.tracing.capture import label_of
 from tracer.tracing.layout import turned_strides
@@ -243,7 +244,8 @@ class Variables:
                 self._marks = {mark: self._actual[node] for mark, node in self._marks.items()}
                 self._actual = {node: node for node in actual}
         frozen = unmoved(order, self._marks).union(self.flat)
-        return list(stabilise(Graph((), nodes), frozen, self._marks, order).outputs)
+        stable = stabilise(Graph((), nodes), frozen, self._marks, order)
+        return list(hold_maxima(stable, frozen).outputs)
 
     def close(self, nodes: Sequence[Node]) -> list[Any]:
         """Put the arguments in place of the variables and return values of the running trace."""

@@ -11,6 +11,7 @@ from tracer.derivatives.reverse import check_cost
 from tracer.graph.graph import Graph
 from tracer.graph.node import Node
 from tracer.rewrite.passes import stabilise
+from tracer.rewrite.shifts import hold_maxima
 from tracer.tracing import trace
 from tracer.tracing.proxy import Proxy, describe, unwrap, wrap
 from tracer.transform.grad import vjp as pull_back
@@ -33,7 +34,8 @@ def grad_of_value(cost: Any, wrt: Any, disconnected_inputs: str = "raise") -> An
     check_cost(cost_node)
     nodes = [leaf.__tracer_node__ for leaf in leaves]
     graph = Graph((), (cost_node,))
-    stable = stabilise(graph, unmoved(graph.nodes(), nodes).union(nodes)).outputs[0]
+    frozen = unmoved(graph.nodes(), nodes).union(nodes)
+    stable = hold_maxima(stabilise(graph, frozen), frozen).outputs[0]
     gradients = pull_back([stable], [one(stable)], nodes)
     results = []
     for node, gradient in zip(nodes, gradients, strict=True):

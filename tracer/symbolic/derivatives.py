@@ -19,6 +19,7 @@ from tracer.graph.graph import Graph, substitute
 from tracer.graph.node import Node, constant, make_node
 from tracer.ops.gradient_control import MARK
 from tracer.rewrite.passes import stabilise
+from tracer.rewrite.shifts import hold_maxima
 from tracer.tracing import control, trace
 from tracer.tracing.proxy import Proxy, unwrap
 from tracer.tracing.recording import deferred
@@ -164,7 +165,7 @@ class Replayed:
             return groups
         flat = tuple(node for group in groups for node in group)
         frozen = frozenset(mark for marks in self.marks.values() for mark in marks)
-        stable = iter(stabilise(Graph((), flat), frozen).outputs)
+        stable = iter(hold_maxima(stabilise(Graph((), flat), frozen), frozen).outputs)
         return [[next(stable) for _ in group] for group in groups]
 
     def results(self, variables: Sequence[Any], nodes: Sequence[Node | None]) -> tuple[Any, ...]:

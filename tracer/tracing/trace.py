@@ -145,6 +145,16 @@ class Trace:
             or any(array is value for array, _ in self._seen_through.values())
         )
 
+    def left_behind(self) -> dict[Node, np.ndarray[Any, Any]]:
+        """What captured arrays hold that the function has left behind: nobody can change them any more."""
+        found = {}
+        for array, versions in self._captured.values():
+            version = versions[-1]
+            if array.base is None and sys.getrefcount(array) == _ALONE and version.snapshot is not None:
+                if len(versions) == 1 and version.holds(array):
+                    found[version.node] = version.snapshot
+        return found
+
     def captures(self) -> tuple[list[tuple[np.ndarray[Any, Any], Node]], dict[Node, Node]]:
         """Captured arrays with their input nodes, and constants for those that the function itself changed.
 
@@ -153,10 +163,9 @@ class Trace:
         left behind, which nobody can change any more. Raises TraceError if a large one changed, whose earlier states
         are gone.
         """
-        inputs, constants = [], {}
+        inputs, constants, left = [], {}, self.left_behind()
         for array, versions in self._captured.values():
-            is_left = array.base is None and sys.getrefcount(array) == _ALONE and versions[0].snapshot is not None
-            if len(versions) == 1 and versions[0].holds(array) and not is_left:
+            if len(versions) == 1 and versions[0].node not in left and versions[0].holds(array):
                 inputs.append((array, versions[0].node))
                 continue
             for version in versions:
@@ -171,7 +180,7 @@ class Trace:
 
 
 def _count_alone() -> int:
-    """The references that `captures` counts to an array that nobody else holds."""
+    """The references that `left_behind` counts to an array that nobody else holds."""
     for array, _ in {0: (np.empty(0), [])}.values():
         return sys.getrefcount(array)
     raise AssertionError
