@@ -5,6 +5,7 @@ import pytest
 from ops.table import check_value
 
 import tracer
+from tracer.graph.op import OPS
 
 X = np.array([[3.0, 1.0, 2.0, 5.0], [0.5, 4.0, -1.0, 2.0]])
 
@@ -97,3 +98,73 @@ def test_partition_in_place():
 
 def test_interpolation_between_one_point():
     check_value(lambda x: np.interp(x, [1.0], [2.0], left=0.0), [X], "one point")
+
+
+# --- one sort for values and places ------------------------------------------------------------------------------
+
+
+def mixed(dtype, ties=False):
+    """Numbers in no order, distinct as far as the type has that many; with ties, special values too."""
+    rng = np.random.default_rng(3)
+    x = (rng.permutation(1200).reshape(600, 2) / (100 if ties else 1)).astype(dtype)
+    if ties and x.dtype.kind in "fc":
+        x[5], x[77, 0], x[300:304, 1] = np.nan, -np.inf, (0.0, -0.0, 0.0, -0.0)
+    return x
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("dtype", ["bool", "int8", "int64", "uint32", "float32", "float64", "complex128"])
+def test_values_and_places_of_one_sort_are_those_of_numpy(dtype, ties):
+    f = tracer.compile(lambda x: (np.sort(x, axis=0), np.argsort(x, axis=0, kind="stable")))
+    for x in (mixed(dtype, ties), mixed(dtype, ties)[::-1], np.sort(mixed(dtype, ties), axis=0), mixed(dtype)[:0]):
+        values, places = f(x)
+        np.testing.assert_array_equal(places, np.argsort(x, axis=0, kind="stable"))
+        np.testing.assert_array_equal(values, np.sort(x, axis=0))
+    assert [node.op.name for node in f.plan(x).graph.nodes() if "sort" in node.op.name] == ["sort_places"]
+
+
+def test_gradient_of_sort_sorts_once():
+    def cost(x):
+        return np.sum(np.sort(x, axis=1) ** 2 * np.arange(x.shape[1]))
+
+    f = tracer.compile(tracer.value_and_grad(cost))
+    for x in (mixed(float).T, np.round(mixed(float).T / 9), -mixed(float).T):
+        weights = np.argsort(np.argsort(x, axis=1, kind="stable"), axis=1)
+        np.testing.assert_allclose(f(x)[1], 2 * x * weights)
+    assert [node.op.name for node in f.plan(x).graph.nodes() if "sort" in node.op.name] == ["sort_places"]
+    assert "sort_places" not in [node.op.name for node in tracer.compile(cost).plan(x).graph.nodes()]
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_ranks_sort_once(axis):
+    f = tracer.compile(lambda x: np.argsort(np.argsort(x, axis=axis), axis=axis))
+    for x in (mixed(float), -mixed(float), mixed(float)[:0]):
+        np.testing.assert_array_equal(f(x), np.argsort(np.argsort(x, axis=axis), axis=axis))
+    assert [node.op.name for node in f.plan(mixed(float)).graph.nodes()].count("argsort") == 1
+
+
+def test_kind_of_sort_is_numpys():
+    x = mixed(float)
+    for options in ({"kind": "heapsort"}, {"kind": "stable"}, {"stable": True}, {"stable": False}):
+        np.testing.assert_array_equal(tracer.compile(lambda x, o=options: np.sort(x, 0, **o))(x), np.sort(x, 0))
+    with pytest.raises(ValueError, match="can't be provided at the same time"):
+        tracer.compile(lambda x: np.sort(x, kind="quicksort", stable=True))(x)
+    with pytest.raises(ValueError, match="sort kind must be one of"):
+        tracer.compile(lambda x: np.argsort(x, kind="bogus"))(x)
+
+
+def test_both_outputs_of_a_sort_have_derivatives():
+    def cost(x):
+        values, places = OPS["sort_places"](x, axis=0)
+        return np.sum(values**2 * np.arange(5) + places)
+
+    x = np.array([0.3, -1.0, 2.0, 0.5, 0.1])
+    expected = tracer.compile(tracer.grad(lambda x: np.sum(np.sort(x) ** 2 * np.arange(5))))(x)
+    np.testing.assert_allclose(tracer.compile(tracer.grad(cost))(x), expected)
+    tangent = np.arange(5.0)
+    np.testing.assert_allclose(
+        tracer.compile(lambda x, t: tracer.jvp(cost, (x,), (t,))[1])(x, tangent), expected @ tangent
+    )
+    many = np.stack([x, -x, x[::-1]])
+    found = tracer.compile(lambda x: tracer.vmap(tracer.grad(cost))(x))(many)
+    np.testing.assert_allclose(found[0], expected)

@@ -122,6 +122,20 @@ def sum_to_shape(value: Any, shape: Shape) -> Any:
     return np.sum(total, axis=tuple(range(extra))) if extra else total
 
 
+def grid_along(array: Any, places: Any, axis: int) -> tuple[Any, ...]:
+    """Indices of the elements of an array at places along one axis, given for each of the other axes."""
+    if places.ndim != array.ndim:
+        raise ValueError("`indices` and `arr` must have the same number of dimensions")
+    if places.dtype.kind not in "iu":
+        raise IndexError("`indices` must be an integer array")
+    return tuple(
+        places
+        if place == axis
+        else literal(np.arange(size).reshape((1,) * place + (-1,) + (1,) * (array.ndim - place - 1)), array)
+        for place, size in enumerate(array.shape)
+    )
+
+
 def given(value: Any, default: Any) -> Any:
     """An optional argument, where NumPy passes its own mark for one that is missing."""
     return default if value is np._NoValue else value

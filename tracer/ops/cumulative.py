@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from tracer.graph.op import OPS, Op, batched_as, composite, declare
-from tracer.graph.rules import given, lift, lift_arrays, literal, static_int, unsupported
-from tracer.types import ArrayType, broadcast_shapes, normalize_axis
+from tracer.graph.rules import given, grid_along, lift, lift_arrays, literal, static_int, unsupported
+from tracer.types import ArrayType, TupleType, broadcast_shapes, normalize_axis
 
 _X: tuple[tuple[int, ...], ...] = ((2, 3, 4),)
 
@@ -242,12 +242,41 @@ def _trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
 
 # --- sorting -----------------------------------------------------------------------------------------------------
 
+_FEW = 256
+"""Elements along an axis that are sorted so quickly that looking at them first does not pay."""
+
+
+def _is_mixed(x: Any, axis: int) -> bool:
+    """Whether a sample says that elements are in no order yet, and differ: the fast way may then be faster."""
+    if x.dtype.kind not in "iuf" or x.dtype.itemsize < 4 or x.shape[axis] < _FEW or not x.size:
+        return False
+    row = np.moveaxis(x, axis, -1)[(0,) * (x.ndim - 1)]
+    sample = row[:: row.size // 64]
+    later, earlier = sample[1:], sample[:-1]
+    return bool(np.any(later > earlier) and np.any(later < earlier) and np.all(later != earlier))
+
+
+def _stable_places(x: Any, axis: int) -> Any:
+    """As NumPy's stable argsort, which is the slower one: only among equals can the other one's order differ."""
+    if _is_mixed(x, axis):
+        places = np.argsort(x, axis=axis)
+        values = np.take_along_axis(x, places, axis)
+        later, earlier = values[_along(x.ndim, axis, slice(1, None))], values[_along(x.ndim, axis, slice(0, -1))]
+        if np.all(later != earlier) and not np.isnan(values[_along(x.ndim, axis, slice(-1, None))]).any():
+            return places
+    return np.argsort(x, axis=axis, kind="stable")
+
+
+def _argsort_value(x: Any, axis: int, kind: Any) -> Any:
+    return _stable_places(x, axis) if kind in ("stable", "mergesort") else np.argsort(x, axis=axis, kind=kind)
+
+
 ARGSORT = declare(
     Op(
         "argsort",
         "call",
         lambda types, axis, kind: ArrayType(np.dtype(np.int64), types[0].shape),
-        lambda x, axis, kind: np.argsort(x, axis=axis, kind=kind),
+        _argsort_value,
         zero_derivative=True,
         batch=batched_as("argsort", _axis_after_batch),
         doc="Positions that would sort along an axis.",
@@ -255,9 +284,18 @@ ARGSORT = declare(
 )
 
 
-def _sort_vjp(g: Any, y: Any, x: Any, axis: int) -> Any:
-    back = ARGSORT(ARGSORT(x, axis=axis, kind="stable"), axis=axis, kind="stable")
-    return np.take_along_axis(g, back, axis)
+def _sort_vjp(g: Any, y: Any, x: Any, axis: int, kind: Any) -> Any:
+    return _unsorted(g, x, axis)
+
+
+def _unsorted(g: Any, x: Any, axis: int) -> Any:
+    """Elements in the order of a sorted array, back where that came from."""
+    places = ARGSORT(x, axis=axis, kind="stable")
+    return OPS["scatter_add"](np.zeros_like(g), g, *lift(*grid_along(g, places, axis)))
+
+
+def _sort_jvp(tangents: Any, y: Any, x: Any, axis: int, kind: Any) -> Any:
+    return np.take_along_axis(tangents[0], ARGSORT(x, axis=axis, kind="stable"), axis)
 
 
 SORT = declare(
@@ -265,11 +303,30 @@ SORT = declare(
         "sort",
         "call",
         _same_type,
-        lambda x, axis: np.sort(x, axis=axis, kind="stable"),
+        lambda x, axis, kind: np.sort(x, axis=axis, kind=kind),
         vjp=(_sort_vjp,),
-        jvp=lambda tangents, y, x, axis: np.take_along_axis(tangents[0], ARGSORT(x, axis=axis, kind="stable"), axis),
+        jvp=_sort_jvp,
         batch=batched_as("sort", _axis_after_batch),
         doc="Sorted along an axis.",
+    )
+)
+
+
+def _sort_places_value(x: Any, axis: int) -> tuple[Any, Any]:
+    places = _stable_places(x, axis)
+    return np.take_along_axis(x, places, axis), places
+
+
+SORT_PLACES = declare(
+    Op(
+        "sort_places",
+        "call",
+        lambda types, axis: TupleType((types[0], ArrayType(np.dtype(np.int64), types[0].shape))),
+        _sort_places_value,
+        vjp=(lambda g, y, x, axis: None if g[0] is None else _unsorted(g[0], x, axis),),
+        jvp=lambda tangents, y, x, axis: (np.take_along_axis(tangents[0], y[1], axis), None),
+        batch=batched_as("sort_places", _axis_after_batch),
+        doc="Sorted along an axis, and the positions from which the elements came, equal ones in their order.",
     )
 )
 
@@ -290,9 +347,9 @@ def _sorting(op: Op, function: Callable[..., Any]) -> None:
         (x,) = lift(a)
         if axis is None:
             x, axis = np.ravel(x), -1
-        # How equal elements are ordered shows in the positions only.
-        options = {"kind": "stable" if stable else kind} if op is ARGSORT else {}
-        return op(x, axis=normalize_axis(axis, x.ndim), **options)
+        if kind is not None and stable is not None:
+            raise ValueError("`kind` and `stable` parameters can't be provided at the same time. Use only one of them.")
+        return op(x, axis=normalize_axis(axis, x.ndim), kind="stable" if stable else kind)
 
 
 _sorting(SORT, np.sort)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tracer.graph.op import OPS, composite, method, stand_in
-from tracer.graph.rules import Literal, apply_like, is_traced, lift, lift_arrays, literal
+from tracer.graph.rules import Literal, apply_like, grid_along, is_traced, lift, lift_arrays, literal
 from tracer.types import normalize_axis
 
 
@@ -47,19 +47,6 @@ def _take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "
     return np.copy(a[((slice(None),) * axis) + (indices,)])
 
 
-def _grid(arr: Any, indices: Any, axis: int) -> tuple[Any, ...]:
-    if indices.ndim != arr.ndim:
-        raise ValueError("`indices` and `arr` must have the same number of dimensions")
-    if indices.dtype.kind not in "iu":
-        raise IndexError("`indices` must be an integer array")
-    return tuple(
-        indices
-        if place == axis
-        else literal(np.arange(size).reshape((1,) * place + (-1,) + (1,) * (arr.ndim - place - 1)), arr)
-        for place, size in enumerate(arr.shape)
-    )
-
-
 @composite(
     np.take_along_axis,
     examples=(
@@ -72,7 +59,7 @@ def _take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Any:
     arr, indices = lift(arr, indices)
     if axis is None:
         arr, axis = np.ravel(arr), 0
-    return arr[_grid(arr, indices, normalize_axis(axis, arr.ndim))]
+    return arr[grid_along(arr, indices, normalize_axis(axis, arr.ndim))]
 
 
 @composite(
@@ -85,7 +72,7 @@ def _take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Any:
 def _put_along_axis(arr: Any, indices: Any, values: Any, axis: Any) -> None:
     """Write values at positions given along one axis, in place."""
     (indices,) = lift(indices)
-    arr[_grid(arr, indices, normalize_axis(axis, arr.ndim))] = values
+    arr[grid_along(arr, indices, normalize_axis(axis, arr.ndim))] = values
 
 
 @composite(np.compress, examples=((lambda x: np.compress([True, False, True], x, axis=0), ((3, 4),)),))

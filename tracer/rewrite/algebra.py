@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tracer.graph.node import INPUT, Node
+from tracer.graph.rules import grid_along, lift, literal
 from tracer.rewrite.canonical import FINITE, X, floating, inexact, integral, real
 from tracer.rewrite.rule import AnyRule, Rule, op
 from tracer.types import broadcast_shapes, reduced_shape
@@ -21,6 +22,7 @@ _slice_add: Any = op("slice_add")
 _scatter_add: Any = op("scatter_add")
 _broadcast_to: Any = op("broadcast_to")
 _matmul: Any = op("matmul")
+_argsort: Any = op("argsort")
 
 _FEWEST_POINTS = 256
 """A smaller product is cheaper inside a fused loop than as a call of the library."""
@@ -382,9 +384,28 @@ PRODUCTS: tuple[AnyRule, ...] = (
 )
 
 
+def _ranks(x: Any, axis: int, first: Any) -> Any:
+    """The inverse of a permutation: each number goes to the place that it is at."""
+    places = _argsort(x, axis=axis, kind=first)
+    numbers = np.arange(x.shape[axis]).reshape((-1,) + (1,) * (x.ndim - axis - 1))
+    numbers = _broadcast_to(*lift(literal(numbers, places), places)[:1], shape=x.shape)
+    return _scatter_add(np.zeros_like(places), numbers, *lift(*grid_along(places, places, axis)))
+
+
+SORTS: tuple[AnyRule, ...] = (
+    Rule(
+        "argsort of argsort",
+        lambda x, axis, first, second: _argsort(_argsort(x, axis=axis, kind=first), axis=axis, kind=second),
+        _ranks,
+        when=lambda x: None not in x.shape,
+        example={"x": np.sin(B * 9), "axis": 1, "first": "stable", "second": None},
+    ),
+)
+
+
 def _last_two_swapped(x: Any) -> Any:
     return np.transpose(x, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
 
 
-ALGEBRA: tuple[AnyRule, ...] = (*SIGNS, *CONSTANTS, *PARTS, *PRODUCTS)
+ALGEBRA: tuple[AnyRule, ...] = (*SIGNS, *CONSTANTS, *PARTS, *PRODUCTS, *SORTS)
 """Every rule of this page, in the order in which they are tried."""

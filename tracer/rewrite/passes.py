@@ -24,6 +24,7 @@ from tracer.rewrite.loops import has_bodies, map_bodies, merge, prune
 from tracer.rewrite.motion import move_out
 from tracer.rewrite.rule import Frozen, Rule
 from tracer.rewrite.short_axes import write_out_short_axes
+from tracer.rewrite.sorts import share_sorts
 from tracer.rewrite.stabilise import STABILISE
 from tracer.rewrite.stencils import gather_windows
 
@@ -119,6 +120,7 @@ PASSES: list[tuple[str, Pass]] = [
     ("gather windows", gather_windows),
     ("write out short axes", write_out_short_axes),
     ("merge draws", merge_draws),
+    ("share sorts", share_sorts),
 ]
 """What `optimise` runs, top to bottom: common subexpressions are shared and dead code is gone by construction."""
 
