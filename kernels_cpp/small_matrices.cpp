@@ -18,6 +18,9 @@ constexpr int WIDTH = 4;
 // Nanoseconds from which a batch is shared out over the pool, and those of a share.
 constexpr double SHARED_COST = 40e3;
 constexpr double SHARE_COST = 10e3;
+// A pivot below this many roundings of the largest number in its column may be nothing but rounding. Then the answer,
+// and whether there is one at all, hangs on the order of the operations, and is left to LAPACK's.
+constexpr int ROUNDINGS = 64;
 // Condition numbers up to which cofactors are taken from the inverse.
 constexpr double WELL_CONDITIONED = 1e4;
 
@@ -50,18 +53,21 @@ class Factors {
   public:
     explicit Factors(int size) : size_(size) {}
 
-    // False for a singular matrix, or if a number is not finite: that gets into some pivot.
+    // False for a matrix that is or may be singular, or if a number is not finite: that gets into some pivot.
     bool factor(const Matrix<const T>& a) {
         const int n = size();
+        T largest[ROOM] = {};
         for (int i = 0; i < n; ++i) {
             order_[i] = i;
             for (int j = 0; j < n; ++j) {
-                lu_[i * n + j] = a.at(i, j);
+                const T value = a.at(i, j);
+                lu_[i * n + j] = value;
+                largest[j] = std::max(largest[j], std::fabs(value));
             }
         }
         odd_ = false;
         for (int k = 0; k < n; ++k) {
-            if (!choose_pivot(k)) {
+            if (!choose_pivot(k, largest[k] * (ROUNDINGS * std::numeric_limits<T>::epsilon()))) {
                 return false;
             }
             for (int i = k + 1; i < n; ++i) {
@@ -124,7 +130,8 @@ class Factors {
     int size() const { return SIZE > 0 ? SIZE : size_; }
     T pivot(int i) const { return lu_[i * size() + i]; }
 
-    bool choose_pivot(int k) {
+    // False if the pivot is not above `least`.
+    bool choose_pivot(int k, T least) {
         const int n = size();
         int best = k;
         T most = std::fabs(lu_[k * n + k]);
@@ -140,7 +147,7 @@ class Factors {
             std::swap(order_[k], order_[best]);
             odd_ = !odd_;
         }
-        return most > 0 && most <= std::numeric_limits<T>::max();  // no NaN either
+        return most > least && most <= std::numeric_limits<T>::max();  // no NaN either
     }
 
     template <int COLUMNS, class Right>

@@ -20,8 +20,8 @@ struct Operand {
 class SmallMatrices {
   public:
     virtual ~SmallMatrices() = default;
-    // False where a matrix is singular, not finite or otherwise out of the ordinary: the outputs then hold nothing of
-    // use, and the function that this stands in for must run.
+    // False where a matrix is nearly singular, not finite or otherwise out of the ordinary: the outputs then hold
+    // nothing of use, and the function that this stands in for must run.
     virtual bool run(const Context& context) const = 0;
     virtual double cost() const = 0;
 };

@@ -92,7 +92,13 @@ def test_large_batches_are_shared_out() -> None:
 @pytest.mark.parametrize("kernel", list(KERNELS))
 @pytest.mark.parametrize(
     "odd",
-    [[[1.0, 2.0], [2.0, 4.0]], [[0.0, 0.0], [0.0, 1.0]], [[1.0, np.nan], [0.0, 1.0]], [[1.0, 0.0], [np.inf, 1.0]]],
+    [
+        [[1.0, 2.0], [2.0, 4.0]],
+        [[3.0, 1.0], [0.3, 0.1 + 1e-16]],
+        [[0.0, 0.0], [0.0, 1.0]],
+        [[1.0, np.nan], [0.0, 1.0]],
+        [[1.0, 0.0], [np.inf, 1.0]],
+    ],
 )
 def test_what_is_out_of_the_ordinary_is_left_to_the_function(kernel: str, odd: list[list[float]]) -> None:
     a = np.stack([np.eye(2), np.array(odd)])
