@@ -16,6 +16,7 @@ from tracer.transform.grad import vjp
 RNG = np.random.default_rng(3)
 POINTS, OTHERS, WEIGHTS = RNG.standard_normal((20, 3)), RNG.standard_normal((30, 3)), RNG.standard_normal((20, 30))
 STACK = RNG.standard_normal((6, 4, 50))
+WIDE = RNG.standard_normal((70, 8))
 
 
 def apart(p, q):
@@ -39,6 +40,7 @@ FORMULAS = {
         (POINTS, OTHERS),
     ),
     "an axis in the middle": (lambda s: (np.sum(np.exp(s), axis=1), np.sum(np.exp(s), axis=(0, 2))), (STACK,)),
+    "eight components": (lambda x: (np.sum(np.sqrt(x * x + 1), axis=1), np.max(x * 2, axis=0)), (WIDE,)),
     "weighted": (lambda p, q, w: np.sum(apart(p, q) * w[..., None] * 2, axis=2), (POINTS, OTHERS, WEIGHTS)),
     "integers": (lambda s: np.sum(s * s - 1, axis=1), ((STACK * 1e8).astype(np.int32),)),
     "truth values": (lambda s: np.sum(s > 0, axis=1) + np.sum(np.exp(s), axis=1), (STACK,)),
@@ -85,3 +87,14 @@ def test_forces_and_their_derivative_are_two_loops_each():
 def test_what_is_left_alone(formula):
     graph = graph_of(formula, STACK)
     assert op_names(write_out_short_axes(graph).outputs) == op_names(graph.outputs)
+
+
+def test_a_long_formula_is_written_out_along_a_very_short_axis_only():
+    def formula(x):
+        for _ in range(40):
+            x = np.sin(x) + 1
+        return np.sum(x, axis=1)
+
+    wide, narrow = graph_of(formula, WIDE), graph_of(formula, RNG.standard_normal((200, 3)))
+    assert op_names(write_out_short_axes(wide).outputs) == op_names(wide.outputs)
+    assert op_names(write_out_short_axes(narrow).outputs).count("sin") == 120

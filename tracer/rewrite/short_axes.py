@@ -15,8 +15,12 @@ from tracer.graph.graph import Graph
 from tracer.graph.node import Node, blame, make_node
 from tracer.graph.op import OPS
 
-LONGEST = 4
+LONGEST = 8
 """Elements of the longest axis that is written out."""
+SHORT = 4
+"""Elements of the longest axis along which formulas of any length are written out."""
+MOST = 256
+"""Operations that are written out along a longer axis: with more of them, calls do not win back the compiling."""
 SMALLEST = 512
 """Elements of an array from which on this pays."""
 
@@ -39,8 +43,10 @@ def write_out_short_axes(graph: Graph) -> Graph:
     new: dict[Node, Node] = {}
     components = _Components(new)
     for shape, axis in places:
-        for node in _members(order, users, shape, frozenset(graph.outputs)):
-            components.axes.setdefault(node, axis)
+        members = _members(order, users, shape, frozenset(graph.outputs))
+        if shape[axis] <= SHORT or len(members) * shape[axis] <= MOST:
+            for node in members:
+                components.axes.setdefault(node, axis)
     for node in order:
         if node in components.axes:
             continue
