@@ -221,11 +221,13 @@ def test_what_each_thread_does(tmp_path):
         found = profile(tracer.compile(lambda x: np.tanh(x) * 2.0), [np.ones(400_000)], rounds=3)
         (loop,) = of("loop", found)
         assert loop.threads == 2
-        assert 0 in {stretch.thread for stretch in found.stretches} <= {0, 1}
+        # On a busy machine one of them may come too late for any work.
+        threads = sorted(stretch.thread for stretch in found.stretches)
+        assert threads in ([0], [1], [0, 1])
         whole = sum(found.runs[-1])
         assert all(0 <= item.start and item.start + item.seconds <= 1.1 * whole + 1e-3 for item in found.stretches)
     events = json.loads(found.chrome_trace(tmp_path / "trace.json").read_text(encoding="utf-8"))["traceEvents"]
-    assert [event["tid"] for event in events if event["name"] == "part of #0 loop"].count(100) == 1
+    assert sorted(event["tid"] - 100 for event in events if event["name"] == "part of #0 loop") == threads
 
 
 def test_a_loop_in_native_code_is_one_piece_with_all_that_is_inside():
