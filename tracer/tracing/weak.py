@@ -124,7 +124,7 @@ class WeakFloat:
 
 
 _AMONG_FLOATS = (np.add, np.subtract, np.multiply, np.true_divide)
-_OPERATORS = {
+OPERATORS = {
     "add": np.add,
     "sub": np.subtract,
     "mul": np.multiply,
@@ -132,7 +132,7 @@ _OPERATORS = {
     "floordiv": np.floor_divide,
     "mod": np.remainder,
 }
-_COMPARISONS = {
+COMPARISONS = {
     "eq": np.equal,
     "ne": np.not_equal,
     "lt": np.less,
@@ -140,7 +140,7 @@ _COMPARISONS = {
     "gt": np.greater,
     "ge": np.greater_equal,
 }
-_REFUSED = (
+REFUSED = (
     *("bool", "int", "float", "complex", "index", "hash", "format", "str", "array", "round", "trunc", "floor", "ceil"),
     *("divmod", "rdivmod", "iter", "len", "contains", "getitem", "array_function", "reduce_ex", "copy", "deepcopy"),
 )
@@ -150,7 +150,7 @@ def _operation(ufunc: np.ufunc) -> Op | None:
     """The op that computes a ufunc of a float and something else, if one does."""
     entry = FUNCTIONS.get(ufunc)
     # What these do besides concerns Python ints only.
-    plain = entry is not None and (entry.apply is entry.op or ufunc in (np.power, *_COMPARISONS.values()))
+    plain = entry is not None and (entry.apply is entry.op or ufunc in (np.power, *COMPARISONS.values()))
     if entry is None or not plain:
         return None
     return entry.op
@@ -171,12 +171,12 @@ def _reflected(ufunc: np.ufunc) -> Callable[[Any, Any], Any]:
 
 
 def _install() -> None:
-    for name, ufunc in _OPERATORS.items():
+    for name, ufunc in OPERATORS.items():
         setattr(WeakFloat, f"__{name}__", _forward(ufunc))
         setattr(WeakFloat, f"__r{name}__", _reflected(ufunc))
-    for name, ufunc in _COMPARISONS.items():
+    for name, ufunc in COMPARISONS.items():
         setattr(WeakFloat, f"__{name}__", _forward(ufunc))
-    for name in _REFUSED:
+    for name in REFUSED:
         setattr(WeakFloat, f"__{name}__", WeakFloat._refuse)
 
 

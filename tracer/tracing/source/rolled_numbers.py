@@ -15,7 +15,7 @@ import numpy as np
 from tracer.graph.node import Node, input_node
 from tracer.graph.op import FUNCTIONS
 from tracer.tracing.proxy import Proxy, apply_op, unwrap, wrap
-from tracer.tracing.weak import WeakFloat
+from tracer.tracing.weak import COMPARISONS, OPERATORS, REFUSED, WeakFloat
 from tracer.types import ArrayType
 
 _EXACT = 1 << 53
@@ -212,26 +212,9 @@ def _is_affine(value: Any) -> bool:
 
 
 _AFFINE = ("add", "sub", "mul")
-_OPERATORS = {
-    "add": np.add,
-    "sub": np.subtract,
-    "mul": np.multiply,
-    "truediv": np.true_divide,
-    "floordiv": np.floor_divide,
-    "mod": np.remainder,
-    "pow": np.power,
-}
-_COMPARISONS = {
-    "eq": np.equal,
-    "ne": np.not_equal,
-    "lt": np.less,
-    "le": np.less_equal,
-    "gt": np.greater,
-    "ge": np.greater_equal,
-}
+_OPERATORS = {**OPERATORS, "pow": np.power}
 _REFUSED = (
-    *("bool", "int", "float", "complex", "index", "hash", "format", "str", "array", "round", "trunc", "floor", "ceil"),
-    *("divmod", "rdivmod", "iter", "len", "contains", "getitem", "array_function", "reduce_ex", "copy", "deepcopy"),
+    *REFUSED,
     *("lshift", "rshift", "and", "or", "xor", "rlshift", "rrshift", "rand", "ror", "rxor", "invert", "matmul"),
 )
 
@@ -248,7 +231,7 @@ def _install() -> None:
     for name, ufunc in _OPERATORS.items():
         setattr(RolledNumber, f"__{name}__", _forward(name, ufunc))
         setattr(RolledNumber, f"__r{name}__", _reflected(name, ufunc))
-    for name, ufunc in _COMPARISONS.items():
+    for name, ufunc in COMPARISONS.items():
         setattr(RolledNumber, f"__{name}__", _forward(name, ufunc))
     for name in ("neg", "pos", "abs"):
         setattr(RolledNumber, f"__{name}__", lambda self, name=name: self._alone(name))
