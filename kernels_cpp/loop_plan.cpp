@@ -15,7 +15,8 @@ namespace {
 constexpr int64_t BLOCK_BYTES = 24 * 1024;  // of all the blocks in use together: most of a first-level cache
 constexpr int64_t SHORTEST_BLOCK = 256;     // values; below that the calls of kernels show
 constexpr int64_t LONGEST_BLOCK = 2048;
-constexpr int64_t SHORT_ROW = 64;  // rows shorter than this are packed together into one tile
+constexpr int64_t SHORT_ROW = 64;      // rows shorter than this are packed together into one tile
+constexpr int64_t LONGEST_ROW = 4096;  // values in the rows of tiles that have whole rows
 constexpr size_t ALIGNMENT = 64;
 
 size_t aligned(size_t bytes) {
@@ -175,9 +176,28 @@ class Planner {
         while (row_axis_ > 0 && plan_.row_size * shape[row_axis_] < SHORT_ROW) {
             plan_.row_size *= shape[row_axis_--];
         }
+        while (row_axis_ > 0 && plan_.row_size * shape[row_axis_] <= LONGEST_ROW && has_crossing_targets()) {
+            plan_.row_size *= shape[row_axis_--];
+        }
         const int64_t length = shape[row_axis_];
         plan_.rows = std::clamp<int64_t>(block / plan_.row_size, 1, length);
         plan_.last_rows = (length - 1) % plan_.rows + 1;
+    }
+
+    // Whether a target has values along the row axis to which every step along an axis outside adds, while another one
+    // is final at each of those steps. Whichever of the two is inside, one is opened and closed with every tile; unless
+    // a tile has whole rows.
+    bool has_crossing_targets() const {
+        const auto& targets = draft_.targets;
+        return std::any_of(targets.begin(), targets.end(), [&](const DraftOperand& a) {
+            return a.strides[row_axis_] != 0 && std::any_of(targets.begin(), targets.end(), [&](const DraftOperand& b) {
+                       bool crossing = false;
+                       for (size_t d = 0; d < row_axis_; ++d) {
+                           crossing |= a.strides[d] == 0 && b.strides[d] != 0;
+                       }
+                       return crossing && b.strides[row_axis_] == 0;
+                   });
+        });
     }
 
     // One level per axis outside the tile, and one for the pieces of the row axis. Levels that reductions keep come
@@ -413,6 +433,7 @@ class Planner {
     }
 
     void make_reductions() {
+        std::map<int, int> blocks;  // register -> place among those for what native code leaves
         for (const DraftOperand& target : draft_.targets) {
             ReducePlan reduce{};
             const Dtype type = draft_.registers[target.reg];
@@ -420,8 +441,9 @@ class Planner {
             const KernelEntry* rows = find_kernel(reduce.ops.row_kernel, type, type);
             reduce.add_rows = rows != nullptr && reduce.ops.rounds > 1 ? rows->fn : nullptr;
             reduce.slot = slot_[target.reg];
-            reduce.native_slot =
-                static_cast<uint32_t>(block_slot(plan_.registers + static_cast<int>(plan_.reduces.size())));
+            // What is reduced in several ways is left once.
+            const auto place = blocks.emplace(target.reg, static_cast<int>(blocks.size())).first->second;
+            reduce.native_slot = static_cast<uint32_t>(block_slot(plan_.registers + place));
             reduce.size = target.size;
             reduce.target = {target.view.buffer, target.offset};
             describe_totals(target, reduce);
@@ -429,6 +451,7 @@ class Planner {
             describe_tile(target, reduce);
             plan_.reduces.push_back(std::move(reduce));
         }
+        plan_.blocks = plan_.registers + static_cast<int>(blocks.size());
     }
 
     // Bytes from one total to the next along an axis.
@@ -507,7 +530,6 @@ class Planner {
                 plan_.strides.push_back(operand.strides);
             }
         }
-        plan_.blocks = plan_.registers + static_cast<int>(plan_.reduces.size());
     }
 
     void lay_out_scratch() {

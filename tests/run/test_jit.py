@@ -177,6 +177,26 @@ def test_large_loops_are_divided_among_threads(shape: tuple[int, ...], threads: 
         compare(case)
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("shape", [(700, 501), (9, 5000), (60, 70, 80), (3, 64, 500), (200, 1, 65)], ids=str)
+def test_reductions_along_different_axes_share_a_loop(shape: tuple[int, ...], threads: int) -> None:
+    """Some are final at each step along an axis that others add up; sums of integers are exact in any order."""
+    x = np.random.default_rng(2).integers(-9, 9, shape).astype(float)
+    x[..., 3] = np.nan
+    case = Case(shape)
+    doubled = case.step("add", x.dtype, case.load(x), 0)
+    subsets = [(0,), (len(shape) - 1,), tuple(range(len(shape))), tuple(range(1, len(shape)))]
+    for kind in ("sum", "max"):
+        for axes in subsets:
+            case.reduce(kind, doubled, x.dtype, axes)
+    with tracer.config.changed(threads=threads):
+        compare(case)
+        found = translated(case).run(case.arguments)
+    expected = [getattr(x + x, kind)(axes, keepdims=True) for kind in ("sum", "max") for axes in subsets]
+    for one, two in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
 @pytest.mark.parametrize("shape", [(0,), (3, 0, 2)], ids=str)
 def test_loops_without_points_keep_their_kernels(shape: tuple[int, ...]) -> None:
     x = np.ones(shape)

@@ -82,7 +82,8 @@ def outline(described: tuple[Any, ...]) -> Outline | None:
         found.append(Operand(leader, offset - start, dtype, strides[first:]))
     loads = found[: len(loop.loads)]
     stores = [(store.register, operand) for store, operand in zip(loop.stores, found[len(loads) :], strict=True)]
-    for reduce, slot in zip(loop.reduces, blocks, strict=True):
+    # What is reduced in several ways is left once.
+    for slot, reduce in dict(zip(blocks, loop.reduces, strict=True)).items():
         dtype = _register_dtype(loop, loads, reduce.register)
         strides = tuple(dtype.itemsize * math.prod(lengths[d + 1 :]) for d in range(len(lengths)))
         stores.append((reduce.register, Operand(slot, 0, dtype.name, strides)))
