@@ -37,11 +37,7 @@ def solve(a: Any, b: Any) -> Any:
 
 def inverse(a: Any) -> Any:
     """Inverse of a matrix."""
-    factors, pivots, info = _routine("getrf", a.dtype)(a)
-    if info > 0:
-        raise np.linalg.LinAlgError("Singular matrix")
-    inverse, _ = _routine("getri", a.dtype)(factors, pivots, lwork=64 * len(a), overwrite_lu=True)
-    return inverse
+    return inverse_of_factors(*factors(a))
 
 
 def cholesky(a: Any) -> Any:
@@ -54,13 +50,49 @@ def cholesky(a: Any) -> Any:
 
 def sign_and_log_determinant(a: Any) -> tuple[Any, Any]:
     """As `numpy.linalg.slogdet`, of a matrix that is not small."""
-    factors, pivots, info = _routine("getrf", a.dtype)(a)
-    real = np.empty(0, a.dtype).real.dtype.type
-    if info > 0:
-        return a.dtype.type(0), real(-np.inf)
-    diagonal = np.diagonal(factors)
+    return determinant_of_factors(*factors(a))
+
+
+# --- from triangular factors -------------------------------------------------------------------------------------
+
+
+def factors(a: Any) -> tuple[Any, Any]:
+    """Both triangular factors of a square matrix in one, transposed, and the exchanges of its rows.
+
+    LAPACK writes columns: their transpose is the array in C order, which it reads again without a copy.
+    """
+    packed, pivots, _ = _routine("getrf", a.dtype)(a)
+    return packed.T, pivots
+
+
+def solve_by_factors(packed: Any, pivots: Any, b: Any, transposed: bool) -> Any:
+    """Solution x of a @ x = b, or of a.T @ x = b, for two matrices."""
+    _check_regular(packed)
+    x, _ = _routine("getrs", packed.dtype)(packed.T, pivots, b, trans=int(transposed))
+    return x
+
+
+def inverse_of_factors(packed: Any, pivots: Any) -> Any:
+    """Inverse of a matrix."""
+    _check_regular(packed)
+    inverse, _ = _routine("getri", packed.dtype)(packed.T, pivots, lwork=64 * len(packed))
+    return inverse
+
+
+def determinant_of_factors(packed: Any, pivots: Any) -> tuple[Any, Any]:
+    """As `numpy.linalg.slogdet`."""
+    diagonal = np.diagonal(packed)
+    real = diagonal.real.dtype.type
+    if not diagonal.all():
+        return packed.dtype.type(0), real(-np.inf)
     sizes = np.abs(diagonal)
     swaps = np.count_nonzero(pivots != np.arange(len(pivots)))
     # As in NumPy, no NaN gets into the sign of real numbers.
-    signs = diagonal / sizes if a.dtype.kind == "c" else np.where(diagonal < 0, a.dtype.type(-1), a.dtype.type(1))
-    return np.prod(signs) * a.dtype.type(1 - 2 * (swaps % 2)), np.sum(np.log(sizes))
+    one = packed.dtype.type(1)
+    signs = diagonal / sizes if packed.dtype.kind == "c" else np.where(diagonal < 0, -one, one)
+    return np.prod(signs) * packed.dtype.type(1 - 2 * (swaps % 2)), np.sum(np.log(sizes))
+
+
+def _check_regular(packed: Any) -> None:
+    if not np.diagonal(packed).all():
+        raise np.linalg.LinAlgError("Singular matrix")
