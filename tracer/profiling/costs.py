@@ -224,6 +224,9 @@ _LIBRARY: dict[str, Callable[[Sequence[Shape]], int]] = {
     "det": _factored(2, 3),
     "slogdet": _factored(2, 3),
     "inv": _factored(2, 1),
+    "factors": _factored(2, 3),
     "solve": _solved,
+    "solve_by_factors": lambda shapes: 2 * math.prod(shapes[2]) * shapes[0][-1],
+    "inverse_of_factors": _factored(4, 3),
     "solve_triangular": _triangular,
 }
