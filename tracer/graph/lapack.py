@@ -6,20 +6,14 @@ cores that the other needs, and a call takes several times as long.
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import numpy as np
 
+from tracer.graph.scipy_extensions import lapack_routine
+
 SMALL = 32
 """Rows up to which no library starts threads, so that what NumPy does in one call is left to it."""
-
-
-@cache
-def _routine(name: str, dtype: np.dtype[Any]) -> Any:
-    import scipy.linalg
-
-    return scipy.linalg.get_lapack_funcs(name, dtype=dtype)
 
 
 def is_single(*arrays: Any) -> bool:
@@ -29,7 +23,7 @@ def is_single(*arrays: Any) -> bool:
 
 def solve(a: Any, b: Any) -> Any:
     """Solution x of a @ x = b for two matrices."""
-    _, _, x, info = _routine("gesv", a.dtype)(a, b)
+    _, _, x, info = lapack_routine("gesv", a.dtype)(a, b)
     if info > 0:
         raise np.linalg.LinAlgError("Singular matrix")
     return x
@@ -42,7 +36,7 @@ def inverse(a: Any) -> Any:
 
 def cholesky(a: Any) -> Any:
     """Lower triangular factor of a positive definite matrix, of which the lower triangle is read."""
-    factor, info = _routine("potrf", a.dtype)(a, lower=True, clean=True)
+    factor, info = lapack_routine("potrf", a.dtype)(a, lower=True, clean=True)
     if info > 0:
         raise np.linalg.LinAlgError("Matrix is not positive definite")
     return factor
@@ -61,21 +55,21 @@ def factors(a: Any) -> tuple[Any, Any]:
 
     LAPACK writes columns: their transpose is the array in C order, which it reads again without a copy.
     """
-    packed, pivots, _ = _routine("getrf", a.dtype)(a)
+    packed, pivots, _ = lapack_routine("getrf", a.dtype)(a)
     return packed.T, pivots
 
 
 def solve_by_factors(packed: Any, pivots: Any, b: Any, transposed: bool) -> Any:
     """Solution x of a @ x = b, or of a.T @ x = b, for two matrices."""
     _check_regular(packed)
-    x, _ = _routine("getrs", packed.dtype)(packed.T, pivots, b, trans=int(transposed))
+    x, _ = lapack_routine("getrs", packed.dtype)(packed.T, pivots, b, trans=int(transposed))
     return x
 
 
 def inverse_of_factors(packed: Any, pivots: Any) -> Any:
     """Inverse of a matrix."""
     _check_regular(packed)
-    inverse, _ = _routine("getri", packed.dtype)(packed.T, pivots, lwork=64 * len(packed))
+    inverse, _ = lapack_routine("getri", packed.dtype)(packed.T, pivots, lwork=64 * len(packed))
     return inverse
 
 

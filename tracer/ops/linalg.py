@@ -27,6 +27,7 @@ from tracer.graph.matrix_rules import (
 )
 from tracer.graph.op import OPS, Op, batched_as, composite, declare
 from tracer.graph.rules import given, literal
+from tracer.graph.scipy_extensions import blas_routine
 from tracer.types import ArrayType, TupleType, broadcast_shapes, real_dtype
 
 _A: tuple[tuple[int, ...], ...] = ((3, 3),)
@@ -269,9 +270,7 @@ def _solve(a: Any, b: Any) -> Any:
 
 
 def _triangular_value(a: Any, b: Any, lower: bool, unit: bool) -> Any:
-    import scipy.linalg
-
-    (solve,) = scipy.linalg.get_blas_funcs(("trsm",), (a, b))
+    solve = blas_routine("trsm", np.result_type(a, b))
 
     def one(matrix: Any, right: Any) -> Any:
         """BLAS itself: LAPACK's function in front of it starts threads for the smallest systems.

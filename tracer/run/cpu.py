@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.linalg import cython_blas
 
 import tracer._kernels as _kernels
 from tracer.config import config
 from tracer.graph.graph import Graph
+from tracer.graph.scipy_extensions import extension
 from tracer.lower.build import Layout
 from tracer.lower.program import Program
 from tracer.lower.schedule import lower
@@ -24,7 +24,7 @@ time_memory = _kernels.time_memory
 log_stretches = _kernels.log_stretches
 thread_count = _kernels.get_threads
 
-_kernels.set_blas(cython_blas.__pyx_capi__)
+_kernels.set_blas(extension("cython_blas").__pyx_capi__)
 config.listen("threads", _kernels.set_threads)
 
 _KERNELS = frozenset(

@@ -11,11 +11,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache, wraps
+from functools import cache, partial, wraps
+from importlib.machinery import SourceFileLoader
+from types import ModuleType
 from typing import Any
 
 from tracer.graph.op import STAND_INS
-from tracer.tracing import random_calls
+from tracer.tracing import random_calls, trace
 from tracer.tracing.capture import STANDING_IN, Guard
 from tracer.tracing.proxy import has_proxy
 
@@ -24,6 +26,8 @@ _traces = 0
 _originals: dict[str, Callable[..., Any]] = {}
 _replaced: dict[tuple[int, Any], list[Guard]] = {}
 """Places that hold a stand-in, with a guard for each trace that needs it there; the last one puts back what was."""
+
+_MODULES = frozenset(path.rpartition(".")[0] for path in STAND_INS)
 
 
 @cache
@@ -47,11 +51,15 @@ def _begin() -> None:
         if _traces > 1:
             return
         for path in STAND_INS:
-            module, _, name = path.rpartition(".")
-            function = getattr(sys.modules.get(module), name, None)
-            if function is not None:
-                _originals[path] = function
-                setattr(sys.modules[module], name, _both(path, function))
+            _stand_in(path)
+
+
+def _stand_in(path: str) -> None:
+    module, _, name = path.rpartition(".")
+    function = getattr(sys.modules.get(module), name, None)
+    if function is not None and path not in _originals:
+        _originals[path] = function
+        setattr(sys.modules[module], name, _both(path, function))
 
 
 def _end() -> None:
@@ -64,6 +72,33 @@ def _end() -> None:
             module, _, name = path.rpartition(".")
             setattr(sys.modules[module], name, function)
         _originals.clear()
+
+
+class _Late:
+    """Asked first for every module: what a traced function imports is not traced, and gets its stand-ins too."""
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> Any:
+        if trace.current() is None and fullname not in _MODULES:
+            return None
+        finders = (finder for finder in sys.meta_path if finder is not self and hasattr(finder, "find_spec"))
+        found = (finder.find_spec(fullname, path, target) for finder in finders)
+        spec = next((spec for spec in found if spec is not None), None)
+        if spec is not None and isinstance(spec.loader, SourceFileLoader):
+            # The loader stays what it is: programs ask it for sources and data.
+            spec.loader.exec_module = partial(_load, spec.loader.exec_module)  # type: ignore[method-assign]
+        return spec
+
+
+def _load(exec_module: Callable[[ModuleType], None], module: ModuleType) -> None:
+    with trace.suspended():
+        exec_module(module)
+    with _lock:
+        for path in STAND_INS if _traces else ():
+            if path.rpartition(".")[0] == module.__name__:
+                _stand_in(path)
+
+
+sys.meta_path.insert(0, _Late())
 
 
 def _replace(guard: Guard, function: Callable[..., Any]) -> None:
