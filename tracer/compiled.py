@@ -31,7 +31,7 @@ from tracer.arguments import (
 from tracer.collecting import without_collector
 from tracer.config import config
 from tracer.errors import branches as texts
-from tracer.explaining import Explainable, Explained, job_of
+from tracer.explaining import Explained, Profilable, explained_plan, job_of
 from tracer.graph.node import Node, input_node
 from tracer.ops.generators import source_of, state_of
 from tracer.paths import Tree
@@ -160,7 +160,7 @@ def _find(module: str | None, name: str) -> Any:
         return None
 
 
-class Compiled(Dispatcher, Repeatable, Explainable):
+class Compiled(Dispatcher, Repeatable, Profilable):
     """A function that compiles itself for each signature of its arguments, and then runs as native code.
 
     Made by `tracer.compile`. Calling it while another function is traced makes it part of that trace, and calling it
@@ -224,7 +224,9 @@ class Compiled(Dispatcher, Repeatable, Explainable):
             plans: dict[Any, list[Plan]] = {}
             for plan, (key, _) in self._kept.items():
                 plans.setdefault(key, []).append(plan)
-        return Explained(self.name, self.cache_info(), plans, dict(zip(self.plans(), self.counts(), strict=False)))
+        counts, calls = self.cache_info(), dict(zip(self.plans(), self.counts(), strict=False))
+        signatures = [[explained_plan(plan, calls.get(plan, 0)) for plan in group] for group in plans.values()]
+        return Explained(self.name, signatures, counts.calls, counts.traces)
 
     def __tracer_job__(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """What `profile` measures."""

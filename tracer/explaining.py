@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,6 +21,24 @@ _MOST_NAMES = 8
 """Names of guarded places that are listed; of more only the number is told."""
 
 
+class ExplainedPlan(NamedTuple):
+    """What there is to tell of a plan.
+
+    Attributes
+    ----------
+    job : Job
+        What it runs, for arguments of which types.
+    calls : int or None
+        How many calls used it, if that was counted.
+    facts : sequence of str
+        What it holds for, and what it reads and writes.
+    """
+
+    job: Job
+    calls: int | None
+    facts: Sequence[str]
+
+
 class Explained(NamedTuple):
     """What a compiled function has compiled.
 
@@ -28,21 +46,20 @@ class Explained(NamedTuple):
     ----------
     name : str
         The function's.
-    counts : CacheInfo
-    plans : mapping
-        Plans by signature.
-    calls : mapping
-        Calls that went by the native path.
+    signatures : sequence of sequences of ExplainedPlan
+        The plans for arguments of the same types.
+    calls, traces : int or None
+        How many there were, if that was counted.
     """
 
     name: str
-    counts: Any
-    plans: Mapping[Any, Sequence[Plan]]
-    calls: Mapping[Plan, int]
+    signatures: Sequence[Sequence[ExplainedPlan]]
+    calls: int | None = None
+    traces: int | None = None
 
 
 class Explainable:
-    """Methods of a function that tell what it compiled, and what its calls cost."""
+    """A function that tells what it has compiled."""
 
     def __tracer_plans__(self) -> Explained:
         raise NotImplementedError
@@ -101,7 +118,7 @@ class Explainable:
         """
         told = self.__tracer_plans__()
         if format == "text":
-            text = explanation(*told)
+            text = explanation(told)
         elif format == "html":
             text = _page(told)
         else:
@@ -110,6 +127,10 @@ class Explainable:
             return text
         Path(path).write_text(text, encoding="utf-8")
         return Path(path)
+
+
+class Profilable(Explainable):
+    """A function that also tells what its calls cost."""
 
     def profile(self, /, *args: Any, **kwargs: Any) -> Profile:
         """Measure where the time of a call goes.
@@ -167,24 +188,36 @@ def job_of(plan: Plan, arrays: Sequence[Any], call: Callable[[], Any]) -> Job:
     return Job(traced.name, _arguments(plan), plan.executable, inputs, None if changes else call, plan.phases)
 
 
-def explanation(name: str, counts: Any, plans: Mapping[Any, Sequence[Plan]], calls: Mapping[Plan, int]) -> str:
-    """The text of `f.explain()`; the arguments are those of `Explained`."""
-    total = _count(counts.plans, "plan"), _count(len(plans), "signature")
-    lines = [f"{name}: {total[0]} for {total[1]}, {_count(counts.calls, 'call')}, {_count(counts.traces, 'trace')}"]
-    for number, group in enumerate(plans.values(), 1):
-        lines.append(f"signature {number}: {_arguments(group[0])}")
+def explained_plan(plan: Plan, calls: int) -> ExplainedPlan:
+    """What there is to tell of a plan, and of so many calls by the native path."""
+    return ExplainedPlan(job_of(plan, (), str), plan.calls + calls, tuple(_facts(plan)))
+
+
+def explanation(told: Explained) -> str:
+    """The text of `f.explain()`."""
+    plans = _count(sum(map(len, told.signatures)), "plan")
+    counts = [f"{plans} for {_count(len(told.signatures), 'signature')}"]
+    for number, what in ((told.calls, "call"), (told.traces, "trace")):
+        counts += [] if number is None else [_count(number, what)]
+    lines = [f"{told.name}: {', '.join(counts)}"]
+    for number, group in enumerate(told.signatures, 1):
+        lines.append(f"signature {number}: {group[0].job.arguments or 'no arrays'}")
         for place, plan in enumerate(group, 1):
-            lines.append(f"  plan {place}, {_count(plan.calls + calls.get(plan, 0), 'call')}")
-            lines += (f"    {line}" for line in _plan(plan))
-            lines += _groups(plan)
+            lines.append(f"  plan {place}" + ("" if plan.calls is None else f", {_count(plan.calls, 'call')}"))
+            lines += (f"    {line}" for line in (*plan.facts, _size(plan.job.executable)))
+            lines += _groups(plan.job.executable)
     return "\n".join(lines)
 
 
-def _groups(plan: Plan) -> list[str]:
+def _size(executable: Any) -> str:
+    program = getattr(executable, "program", None)
+    return "runs op by op" if program is None else f"program of {_count(len(program.instructions), 'instruction')}"
+
+
+def _groups(executable: Any) -> list[str]:
     from tracer.profiling.groups import groups_of
     from tracer.profiling.table import table
 
-    executable: Any = plan.executable
     if executable.native is None:
         return []
     return table(groups_of(executable.program, executable.native.steps()), timed=False, indent="    ")
@@ -194,8 +227,8 @@ def _page(told: Explained) -> str:
     from tracer.profiling.page import page
     from tracer.profiling.profile import unmeasured
 
-    plans = [plan for group in told.plans.values() for plan in group if plan.executable.native is not None]
-    return page(f"{told.name}: what was compiled", [unmeasured(job_of(plan, (), str)) for plan in plans])
+    jobs = [plan.job for group in told.signatures for plan in group if plan.job.executable.native is not None]
+    return page(f"{told.name}: what was compiled", list(map(unmeasured, jobs)))
 
 
 def _count(number: int, what: str) -> str:
@@ -204,10 +237,10 @@ def _count(number: int, what: str) -> str:
 
 def _arguments(plan: Plan) -> str:
     nodes = plan.traced.graph.inputs[: plan.traced.argument_count]
-    return ", ".join(f"{node.name or 'argument'} {node.type}" for node in nodes) or "no arrays"
+    return ", ".join(f"{node.name or 'argument'} {node.type}" for node in nodes)
 
 
-def _plan(plan: Plan) -> Iterator[str]:
+def _facts(plan: Plan) -> Iterator[str]:
     traced = plan.traced
     for (kind, text, answer, line), group in groupby(traced.questions, _told):
         times = len(list(group))
@@ -228,8 +261,6 @@ def _plan(plan: Plan) -> Iterator[str]:
         yield f"guards {', '.join(guarded[:_MOST_NAMES])}{more}"
     if traced.written:
         yield "writes to " + ", ".join(str(traced.graph.inputs[place].name) for place in traced.written)
-    program = getattr(plan.executable, "program", None)
-    yield "runs op by op" if program is None else f"program of {_count(len(program.instructions), 'instruction')}"
 
 
 def _told(question: Question) -> tuple[Any, ...]:

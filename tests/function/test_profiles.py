@@ -109,3 +109,20 @@ f(1), h(1), h.profile.summary()
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stderr.count("Message: printed") == 1 and result.stderr.count("Message: already shown") == 1
     assert "unused" not in result.stderr
+
+
+def test_explanation(tmp_path):
+    x = T.dvector("x")
+    rate = theano.shared(0.5, name="rate")
+    f = theano.function([x], T.sum(T.exp(x[: T.iround(x.sum())])), updates=[(rate, rate * 0.9)], name="f")
+    f(np.ones(3))
+    f(np.full(3, 0.6))
+    f(np.ones(4))
+    text = f.explain()
+    for part in ("f: 3 plans for 2 signatures\n", "signature 1: x float64[3]", "signature 2: x float64[4]", "plan 2\n"):
+        assert part in text
+    for part in ("reads shared rate", "updates shared rate", "exp(", "test_profiles.py:"):
+        assert part in text
+    assert "holds for 3 as sizes or counts" in text and "holds for 2 as sizes or counts" in text
+    page = f.explain(format="html", path=tmp_path / "page.html")
+    assert "what was compiled" in page.read_text(encoding="utf-8")

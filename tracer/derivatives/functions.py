@@ -13,7 +13,7 @@ from tracer import errors
 from tracer.arguments import positional_names
 from tracer.compiled import Compiled
 from tracer.errors import derivatives as texts
-from tracer.explaining import Explainable, Explained
+from tracer.explaining import Explained, Profilable
 from tracer.graph.graph import Graph, substitute, toposort
 from tracer.graph.node import CONSTANT, INPUT, Node, constant, input_node, make_node
 from tracer.ops.gradient_control import MARK
@@ -69,7 +69,7 @@ def _of_partial(
     return made
 
 
-class Transform(Explainable):
+class Transform(Profilable):
     """A function made from another by a transform; compiled at its first call outside of a trace.
 
     It is pickled as the call that made it, `made_by`: a function and its arguments.

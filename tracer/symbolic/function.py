@@ -13,10 +13,11 @@ import numpy as np
 from tracer import errors
 from tracer.config import config
 from tracer.errors import function as texts
+from tracer.explaining import Explainable, Explained
 from tracer.repeating import Call, Calls, Repeatable
 from tracer.run.cpu import Dispatcher
 from tracer.symbolic.inputs import In, Out
-from tracer.symbolic.profiling import Profiled, ProfileStats, job_of, profile_of
+from tracer.symbolic.profiling import Profiled, ProfileStats, explained, job_of, profile_of
 from tracer.symbolic.program import SymbolicProgram
 from tracer.symbolic.repeating import Cell, Outcome, Runs, no_results
 from tracer.symbolic.values import DUPLICATE, Containers, Thunk, Values, container_of, finder_of
@@ -150,7 +151,7 @@ class FunctionMaker:
         return None if isinstance(self.structure, str) else list(self.structure)
 
 
-class Function(Dispatcher, Repeatable):
+class Function(Dispatcher, Repeatable, Explainable):
     """A compiled function of symbolic variables. Made by `function`.
 
     Calling it takes values by position or by name. `f[x]`, `f["x"]` and `f[0]` are the value that an input has by
@@ -287,6 +288,10 @@ class Function(Dispatcher, Repeatable):
         for position, value in zip(self._states, results[first:], strict=True):
             self.input_storage[position].storage[0] = value
         return results
+
+    def __tracer_plans__(self) -> Explained:
+        """What `explain` tells of: the plans for each set of shapes."""
+        return explained(self.program)
 
     def __tracer_job__(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """What `tracer.profiling.profile` measures."""

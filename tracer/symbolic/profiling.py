@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tracer.config import config
+from tracer.explaining import Explained, ExplainedPlan
 from tracer.graph.graph import Graph
 from tracer.lower.build import Layout
 from tracer.run import backend
@@ -352,12 +353,36 @@ class _Counted:
 
 def job_of(program: Any, values: Sequence[Any], call: Callable[[], Any] | None) -> Job:
     """A program of symbolic variables with the values of a call, for a profile."""
+    flat, plan = program.find_plan(values)
+    return _job(program, plan, flat.arrays, call)
+
+
+def _job(program: Any, plan: Any, arrays: list[Any], call: Callable[[], Any] | None) -> Job:
     from tracer.profiling import Job
 
-    flat, plan = program.find_plan(values)
     executable = getattr(plan.executable, "executable", plan.executable)
     arguments = _arguments(plan.recorded, len(program.inputs))
-    return Job(program.name, arguments, executable, flat.arrays, call, plan.phases)
+    return Job(program.name, arguments, executable, arrays, call, plan.phases)
+
+
+def explained(program: Any) -> Explained:
+    """What there is to tell of a program of symbolic variables and its plans."""
+    signatures = [
+        [ExplainedPlan(_job(program, plan, [], str), None, _facts(program, plan)) for plan in group]
+        for group in program.plans()
+    ]
+    return Explained(program.name, signatures)
+
+
+def _facts(program: Any, plan: Any) -> list[str]:
+    facts = []
+    if plan.question is not None:
+        facts.append("holds for " + ", ".join(str(answer) for answer in plan.question[1]) + " as sizes or counts")
+    if program.shared:
+        facts.append("reads shared " + ", ".join(item.label for item in program.shared))
+    if program.updates:
+        facts.append("updates shared " + ", ".join(item.label for item in program.updates))
+    return facts
 
 
 def _arguments(graph: Graph, count: int | None = None) -> str:

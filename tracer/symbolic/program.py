@@ -202,6 +202,12 @@ class SymbolicProgram:
         result: list[Any] = self._dispatcher(*values)
         return result
 
+    def plans(self) -> list[list[SymbolicPlan]]:
+        """All plans, those for the same shapes together."""
+        with _lock:
+            kept = [[*known.plans.values()] for known in self.signatures.values()]
+            return [[plan for plans in group for plan in plans.values()] for group in kept]
+
     @property
     def last_plan(self) -> SymbolicPlan | None:
         """What the last call used."""
