@@ -12,29 +12,15 @@ from tracer.collecting import without_collector as _without_collector
 
 with _without_collector():  # a collection in the middle would take as long as a good part of all this
     from tracer import errors as errors
-    from tracer import optim as optim
-    from tracer import random as random
-    from tracer import testing as testing
     from tracer import theano_paths as theano_paths
     from tracer.api import compile as compile
     from tracer.api import debugprint as debugprint
     from tracer.api import draw as draw
     from tracer.api import grad as grad
     from tracer.api import pp as pp
-    from tracer.batching import vmap as vmap
     from tracer.config import change_flags as change_flags
     from tracer.config import config as config
-    from tracer.derivatives import elementwise_grad as elementwise_grad
-    from tracer.derivatives import hessian as hessian
-    from tracer.derivatives import hvp as hvp
-    from tracer.derivatives import jacfwd as jacfwd
-    from tracer.derivatives import jacobian as jacobian
-    from tracer.derivatives import jacrev as jacrev
-    from tracer.derivatives import jvp as jvp
-    from tracer.derivatives import linear_transpose as linear_transpose
-    from tracer.derivatives import linearize as linearize
-    from tracer.derivatives import value_and_grad as value_and_grad
-    from tracer.derivatives import vjp as vjp
+    from tracer.derivatives.reverse import value_and_grad as value_and_grad
     from tracer.tracing.shared import Shared as Shared
     from tracer.tracing.shared import shared as shared
 
@@ -47,25 +33,11 @@ __all__ = [
     "config",
     "debugprint",
     "draw",
-    "elementwise_grad",
     "errors",
     "grad",
-    "hessian",
-    "hvp",
-    "jacfwd",
-    "jacobian",
-    "jacrev",
-    "jvp",
-    "linear_transpose",
-    "linearize",
-    "optim",
     "pp",
-    "random",
     "shared",
-    "testing",
     "value_and_grad",
-    "vjp",
-    "vmap",
     *(name for name in theano_paths.NAMES if not name.startswith("_")),
 ]
 theano_paths.install(globals())
@@ -73,13 +45,17 @@ theano_paths.install(globals())
 if TYPE_CHECKING:  # what the table of lazily imported names says, for type checkers
     from tracer import gradient as gradient
     from tracer import ifelse as ifelse
+    from tracer import optim as optim
     from tracer import printing as printing
+    from tracer import random as random
     from tracer import sandbox as sandbox
     from tracer import scan_module as scan_module
     from tracer import sparse as sparse
     from tracer import tensor as tensor
+    from tracer import testing as testing
     from tracer import typed_list as typed_list
     from tracer import updates as updates
+    from tracer.batching import vmap as vmap
     from tracer.checkpointing import checkpoint as checkpoint
     from tracer.control_flow import associative_scan as associative_scan
     from tracer.control_flow import cond as cond
@@ -93,6 +69,16 @@ if TYPE_CHECKING:  # what the table of lazily imported names says, for type chec
     from tracer.custom_derivatives import stop_gradient as stop_gradient
     from tracer.custom_ops import custom_op as custom_op
     from tracer.custom_ops import pure_callback as pure_callback
+    from tracer.derivatives.forward import jvp as jvp
+    from tracer.derivatives.jacobians import hessian as hessian
+    from tracer.derivatives.jacobians import hvp as hvp
+    from tracer.derivatives.jacobians import jacfwd as jacfwd
+    from tracer.derivatives.jacobians import jacobian as jacobian
+    from tracer.derivatives.jacobians import jacrev as jacrev
+    from tracer.derivatives.linear import linear_transpose as linear_transpose
+    from tracer.derivatives.linear import linearize as linearize
+    from tracer.derivatives.linear import vjp as vjp
+    from tracer.derivatives.reverse import elementwise_grad as elementwise_grad
     from tracer.function import function as function
     from tracer.gradient import Lop as Lop
     from tracer.gradient import Rop as Rop

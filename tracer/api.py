@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
-from tracer import derivatives, errors
-from tracer.checking import Checked
+from tracer import errors
 from tracer.compiled import Compiled
+from tracer.derivatives.functions import Transform
+from tracer.derivatives.reverse import check_cost, grad_of_function
+from tracer.derivatives.values import grad_of_value
 from tracer.errors.branches import BRANCHES as BRANCHES_CHOICE
-from tracer.graph import text
 from tracer.graph.graph import toposort
 from tracer.graph.node import INPUT, Node
-from tracer.optim import UpdateRule
 from tracer.pipeline import Finish
-from tracer.symbolic import gradient as symbolic_gradient
 from tracer.tracing.capture import label_of
 from tracer.tracing.proxy import Proxy
 from tracer.tracing.recording import Apply
@@ -26,7 +25,10 @@ from tracer.tracing.symbolic import Symbolic
 from tracer.tree import flatten
 from tracer.types import is_inexact
 
-Updates = UpdateRule | Mapping[Shared, Any] | Iterable[tuple[Shared, Any]]
+if TYPE_CHECKING:
+    from tracer.optim import UpdateRule
+
+    Updates = UpdateRule | Mapping[Shared, Any] | Iterable[tuple[Shared, Any]]
 BACKENDS = ("cpu", "reference")
 MODES = ("fast", "check")
 BRANCHES = ("raise", "guard")
@@ -106,24 +108,37 @@ def compile(
         raise ValueError(f"backend must be one of {BACKENDS}, not {backend!r}")
     if mode not in MODES:
         raise ValueError(f"mode must be one of {MODES}, not {mode!r}")
-    if params is not None and not isinstance(updates, UpdateRule):
+    if params is not None and not _is_rule(updates):
         raise TypeError("params= needs updates= to be a rule such as tracer.optim.sgd(0.1)")
 
     def wrap_function(inner: Callable[..., Any]) -> Compiled:
         if not callable(inner):
             raise TypeError(f"tracer.compile needs a function, not {inner!r}")
         label = name or label_of(inner)
-        floats = inner.argnums if isinstance(inner, derivatives.Transform) else ()
+        floats = inner.argnums if isinstance(inner, Transform) else ()
         finish = None if updates is None else _finish(updates, params, label)
-        kind = Checked if mode == "check" else Compiled
-        return kind(inner, backend=backend, name=label, finish=finish, traced_floats=floats, branches=branches)
+        return _kind(mode)(inner, backend=backend, name=label, finish=finish, traced_floats=floats, branches=branches)
 
     return wrap_function if function is None else wrap_function(function)
 
 
+def _kind(mode: str) -> type[Compiled]:
+    if mode == "fast":
+        return Compiled
+    from tracer.checking import Checked
+
+    return Checked
+
+
+def _is_rule(updates: Any) -> TypeGuard[UpdateRule]:
+    from tracer.optim import UpdateRule
+
+    return isinstance(updates, UpdateRule)
+
+
 def _finish(updates: Updates, params: Sequence[Shared] | None, name: str) -> Finish:
     """What to do at the end of a trace so that a call updates shared variables."""
-    if isinstance(updates, UpdateRule):
+    if _is_rule(updates):
         rule = updates
         return lambda result, active: _train(rule, params if params is not None else rule.params, result, name)
     pairs = list(updates.items()) if isinstance(updates, Mapping) else list(updates)
@@ -146,12 +161,12 @@ def _train(rule: UpdateRule, params: Sequence[Shared] | None, result: Any, name:
         raise errors.UpdateError(
             errors.message(errors.UPDATES_NEED_COST, rule=rule, function=name, type=type(result).__name__)
         )
-    derivatives.check_cost(cost.__tracer_node__)
+    check_cost(cost.__tracer_node__)
     if params is None:
         params = _reached_parameters(cost.__tracer_node__)
         if not params:
             raise errors.UpdateError(errors.message(errors.NO_PARAMETERS, rule=rule, function=name))
-    gradients = derivatives.grad_of_value(cost, list(params))
+    gradients = grad_of_value(cost, list(params))
     _set_all(rule.pairs(params, gradients))
 
 
@@ -223,12 +238,14 @@ def grad(
         if wrt is None:
             raise TypeError("grad(cost, wrt) needs the values to differentiate with respect to")
         if isinstance(cost, Proxy) and not isinstance(cost, Shared):
-            return derivatives.grad_of_value(cost, wrt, disconnected_inputs)
+            return grad_of_value(cost, wrt, disconnected_inputs)
         options = (add_names, known_grads, return_disconnected, null_gradients)
-        return symbolic_gradient.grad(cost, wrt, consider_constant, disconnected_inputs, *options)
+        from tracer.symbolic import gradient
+
+        return gradient.grad(cost, wrt, consider_constant, disconnected_inputs, *options)
     if not callable(cost):
         raise TypeError(errors.message(errors.GRAD_TARGET, type=type(cost).__name__))
-    return derivatives.grad_of_function(cost, argnums if wrt is None else wrt, has_aux, holomorphic, allow_int)
+    return grad_of_function(cost, argnums if wrt is None else wrt, has_aux, holomorphic, allow_int)
 
 
 # --- looking inside ----------------------------------------------------------------------------------------------
@@ -274,6 +291,8 @@ def pp(value: Any, *args: Any, **kwargs: Any) -> str:
     """
     if _is_symbolic(value):
         return _printing().pp(value)
+    from tracer.graph import text
+
     return text.pp(_nodes_of(value, args, kwargs))
 
 
@@ -298,6 +317,8 @@ def debugprint(value: Any, *args: Any, file: Any = None, **kwargs: Any) -> Any:
     """
     if _is_symbolic(value) or isinstance(value, Apply) or (isinstance(value, list) and any(map(_is_symbolic, value))):
         return _printing().debugprint(value, *args, file=file, **kwargs)
+    from tracer.graph import text
+
     return text.debugprint(_nodes_of(value, args, kwargs), file=file)
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tracer import errors
-from tracer.derivatives import Transform, remembered
+from tracer.derivatives.functions import Transform, remembered
 from tracer.errors import batching as texts
 from tracer.graph.graph import toposort
 from tracer.graph.node import Node, input_node

@@ -11,7 +11,7 @@ import numpy as np
 from tracer import errors
 from tracer.arguments import Leaves
 from tracer.compiled import Compiled
-from tracer.derivatives import Transform
+from tracer.derivatives.functions import Transform
 from tracer.pipeline import Plan
 from tracer.repeating import Calls
 from tracer.run import reference

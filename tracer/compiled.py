@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 import operator
 import sys
 import threading
@@ -49,7 +48,7 @@ from tracer.repeated_graph import no_results, repeated_trace
 from tracer.repeating import MOST_RUNS, Call, Calls, GeneratorState, Repeatable
 from tracer.run.cpu import Dispatcher
 from tracer.tracing import trace
-from tracer.tracing.capture import Earlier, label_of
+from tracer.tracing.capture import Earlier, label_of, logger
 from tracer.tracing.generators import is_generator, is_same_stream, write_back
 from tracer.tracing.proxy import Proxy
 from tracer.tracing.questions import Evaluator, Question
@@ -60,9 +59,6 @@ from tracer.tracing.symbolic import Symbolic
 from tracer.tracing.weak import NeedsStatic
 from tracer.tree import Structure, flatten, unflatten
 from tracer.types import type_of
-
-log = logging.getLogger("tracer")
-
 
 _MOST_PLANS = 256
 """Plans of one function that are kept; beyond, the oldest is forgotten."""
@@ -476,8 +472,9 @@ class Compiled(Dispatcher, Repeatable, Profilable):
         if before is not None:
             count = len(self._reasons)
             is_path = reason.startswith("another path")  # which has warnings of its own
-            level = logging.WARNING if count in _MANY_TRACES and not is_path else logging.INFO
-            log.log(level, errors.RETRACE.format(function=self.name, count=count, reason=reason))
+            log = logger()
+            tell = log.warning if count in _MANY_TRACES and not is_path else log.info
+            tell(errors.RETRACE.format(function=self.name, count=count, reason=reason))
 
     def _changed(self, leaves: Leaves, traced: Traced) -> str:
         """Why a call needs another plan than an earlier one of the same signature."""
@@ -496,9 +493,9 @@ class Compiled(Dispatcher, Repeatable, Profilable):
     def _warn_of_many(self, question: Question, count: int) -> None:
         if question.kind == "number" and count in _MANY_TRACES:
             place = {"text": question.text, "line": question.line}
-            log.warning(texts.MANY_NUMBERS.format(function=self.name, count=count, **place))
+            logger().warning(texts.MANY_NUMBERS.format(function=self.name, count=count, **place))
         elif count in _MANY_TRACES[1:]:
-            log.warning(texts.MANY_PLANS.format(function=self.name, count=count))
+            logger().warning(texts.MANY_PLANS.format(function=self.name, count=count))
 
     # --- the fast path -------------------------------------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ContextDecorator, contextmanager
@@ -271,6 +270,8 @@ class change_flags(ContextDecorator):
 
 
 def _unknown(name: str) -> str:
+    import difflib  # here: only mistakes need it
+
     near = difflib.get_close_matches(name, FLAGS, n=4, cutoff=0.5)
     known = (
         f"the settings with similar names are: {', '.join(near)}" if near else f"the settings are: {', '.join(FLAGS)}"

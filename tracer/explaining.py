@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tracer.errors import message
@@ -15,6 +14,8 @@ from tracer.tracing.questions import Question
 from tracer.types import type_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tracer.profiling import Job, Profile
 
 _MOST_NAMES = 8
@@ -125,6 +126,8 @@ class Explainable:
             raise ValueError(message(UNKNOWN_FORMAT, format=format))
         if path is None:
             return text
+        from pathlib import Path
+
         Path(path).write_text(text, encoding="utf-8")
         return Path(path)
 

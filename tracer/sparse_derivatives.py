@@ -16,7 +16,9 @@ from scipy import sparse
 from tracer import errors
 from tracer.batching import vmap
 from tracer.compiled import Compiled
-from tracer.derivatives import grad_of_function, jvp, vjp
+from tracer.derivatives.forward import jvp
+from tracer.derivatives.linear import vjp
+from tracer.derivatives.reverse import grad_of_function
 from tracer.errors import custom as texts
 from tracer.graph.evaluation import Evaluation
 from tracer.graph.graph import Graph, depends_on

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from tracer.compiled import Compiled
-from tracer.derivatives import jvp, value_and_grad
+from tracer.derivatives.forward import jvp
+from tracer.derivatives.reverse import value_and_grad
 from tracer.tree import flatten, unflatten
 
 Array = np.ndarray[Any, Any]

@@ -6,7 +6,6 @@ Nothing of it is imported before it is used.
 from __future__ import annotations
 
 import importlib
-import importlib.abc
 import importlib.machinery
 import sys
 from collections.abc import Iterable, Mapping
@@ -47,7 +46,12 @@ NAMES: dict[str, str] = {
     **dict.fromkeys(
         ("tensor", "gradient", "printing", "ifelse", "sparse", "sandbox", "gof", "misc", "d3viz", "typed_list"), ""
     ),
-    **dict.fromkeys(("scan_module", "updates"), ""),
+    **dict.fromkeys(("scan_module", "updates", "optim", "random", "testing"), ""),
+    **dict.fromkeys(("jacobian", "jacfwd", "jacrev", "hessian", "hvp"), "derivatives.jacobians"),
+    **dict.fromkeys(("vjp", "linearize", "linear_transpose"), "derivatives.linear"),
+    "jvp": "derivatives.forward",
+    "elementwise_grad": "derivatives.reverse",
+    "vmap": "batching",
     **dict.fromkeys(("stop_gradient", "custom_vjp", "custom_jvp"), "custom_derivatives"),
     "checkpoint": "checkpointing",
     **dict.fromkeys(("custom_root", "fixed_point"), "implicit"),
@@ -146,7 +150,7 @@ class _Alias(ModuleType):
         return sorted({name for module in modules for name in dir(module) if not name.startswith("_")})
 
 
-class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+class _Finder:
     """Finds the modules of the table; asked last, after those that are files."""
 
     def find_spec(self, fullname: str, path: Any, target: Any = None) -> importlib.machinery.ModuleSpec | None:

@@ -8,7 +8,6 @@ swapped in as soon as it is there. Loops that differ only in where their arrays 
 from __future__ import annotations
 
 import atexit
-import logging
 import os
 import sys
 import threading
@@ -48,7 +47,6 @@ SMALL_SHARE = 0.01
 """Share of a program's work below which a loop keeps its block kernels."""
 NICENESS = 10
 
-_log = logging.getLogger(__name__)
 _codes: weakref.WeakValueDictionary[AnyOutline, Code] = weakref.WeakValueDictionary()
 translations: weakref.WeakKeyDictionary[Program, list[Phase]] = weakref.WeakKeyDictionary()
 """When loops of a program were translated, if they were: not those whose code was there already."""
@@ -222,9 +220,15 @@ class _Worker:
                         return
         except ImportError:
             self.usable = False
-            _log.info("llvmlite is not installed: loops stay in block kernels")
+            _log().info("llvmlite is not installed: loops stay in block kernels")
         except Exception:
-            _log.warning("a loop could not be translated and stays in block kernels", exc_info=True)
+            _log().warning("a loop could not be translated and stays in block kernels", exc_info=True)
+
+
+def _log() -> Any:
+    import logging  # here: most programs never need it
+
+    return logging.getLogger(__name__)
 
 
 _worker = _Worker()

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tracer import derivatives, errors
+from tracer import errors
+from tracer.derivatives.values import grad_of_value
 from tracer.errors import gradient as texts
 from tracer.symbolic.derivatives import Expression, derivative_type, gradients, jacobians, pushed_forward
 from tracer.symbolic.gradient_flow import DisconnectedType, NullType, Way, connections, joined
@@ -71,7 +72,7 @@ def grad(
     _check_choice("return_disconnected", return_disconnected, ("zero", "None", "Disconnected"))
     _check_choice("null_gradients", null_gradients, ("raise", "return"))
     if is_computing():
-        return derivatives.grad_of_value(_traced(cost), map_leaves(_traced, wrt), disconnected_inputs)
+        return grad_of_value(_traced(cost), map_leaves(_traced, wrt), disconnected_inputs)
     variables = _wrt_list(wrt)
     roots = _roots(cost, known_grads)
     stop = set(map(as_variable, consider_constant or ()))

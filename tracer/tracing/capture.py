@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import logging
 import os
 import random
 import sys
@@ -12,7 +11,7 @@ from collections import ChainMap, UserDict, UserList, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from functools import cached_property, partial
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -23,7 +22,8 @@ from tracer.tracing.reads import Contents, owner_of
 from tracer.tracing.source import locate
 from tracer.types import is_supported
 
-log = logging.getLogger("tracer")
+if TYPE_CHECKING:
+    import logging
 
 _MISSING = object()
 
@@ -151,7 +151,7 @@ class Earlier:
         for place in clocks:
             if place not in self._told:
                 self._told.add(place)
-                log.warning(errors.CLOCK_READ.format(function=function, place=place))
+                logger().warning(errors.CLOCK_READ.format(function=function, place=place))
 
     def clear(self) -> None:
         """Forget everything."""
@@ -235,7 +235,7 @@ class Surroundings:
             lost += [guard for guard in broken if has_proxy(guard.now())]
         for guard in broken:
             if isinstance(guard.expected, int | float) and isinstance(now := guard.now(), int | float):
-                log.warning(
+                logger().warning(
                     errors.STATE_CHANGED.format(function=active.name, place=guard.label, old=guard.expected, new=now)
                 )
         if lost:
@@ -432,6 +432,13 @@ class Surroundings:
             self._visit_place("attr", owner, name, label)
         else:
             self._look_inside(member, label)
+
+
+def logger() -> logging.Logger:
+    """Where warnings and notes about traces go."""
+    import logging  # here: most programs never need it
+
+    return logging.getLogger("tracer")
 
 
 def label_of(function: Any) -> str:

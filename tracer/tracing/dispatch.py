@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -183,6 +182,8 @@ _WRITERS = ("array2string", "array_repr", "array_str", "save", "savetxt", "savez
 
 
 def _unsupported(function: Any) -> errors.UnsupportedFunctionError:
+    import difflib  # here: only mistakes need it
+
     names = {_name(known): known for known in FUNCTIONS}
     near = difflib.get_close_matches(_name(function), names, n=3, cutoff=0.5)
     hint = f"the nearest traced functions are {', '.join(near)}." if near else "compute it outside the traced function."
