@@ -61,6 +61,13 @@ INSTRUCTION_SETS = {"x86_64": (BASELINE, AVX2, AVX512), "aarch64": (NEON,), "arm
 KERNEL_SOURCES = "kernels_*.cpp"
 FIRST_SET_ONLY = ("kernels_scalar.cpp", "kernels_complex.cpp")
 
+# NumPy's distributions of random numbers, which it offers to C. A NumPy that was installed without them draws itself.
+# Sums and products are not contracted, so that numbers come out the same to the last bit.
+DISTRIBUTIONS = Path(numpy.__file__).parent / "random" / "lib" / "libnpyrandom.a"
+OTHER_FLAGS = {
+    "draws.cpp": ("-ffp-contract=off", f'-DTRACER_NUMPY_VERSION="{numpy.__version__}"')[: 1 + DISTRIBUTIONS.exists()]
+}
+
 
 class Object(NamedTuple):
     """One object file to build."""
@@ -112,7 +119,10 @@ class BuildKernels(build_ext):
         library = Path(self.get_ext_fullpath(ext.name))
         library.parent.mkdir(parents=True, exist_ok=True)
         self.compiler.link_shared_object(
-            [str(item.path) for item in objects], str(library), extra_postargs=LINK_FLAGS, target_lang="c++"
+            [*(str(item.path) for item in objects), *(str(DISTRIBUTIONS) for _ in range(DISTRIBUTIONS.exists()))],
+            str(library),
+            extra_postargs=LINK_FLAGS,
+            target_lang="c++",
         )
 
     def check_compiler(self) -> None:
@@ -140,7 +150,8 @@ class BuildKernels(build_ext):
                     flags = (*isa.flags, f"-DTRACER_ISA={isa.name}")
                     objects.append(Object(source, build / isa.name / f"{source.stem}.o", flags))
             else:
-                objects.append(Object(source, build / "common" / f"{source.stem}.o", ()))
+                flags = OTHER_FLAGS.get(source.name, ())
+                objects.append(Object(source, build / "common" / f"{source.stem}.o", flags))
         return objects
 
     def instruction_sets(self) -> tuple[InstructionSet, ...]:

@@ -1,4 +1,6 @@
 // Call: a Python function of arrays, for operations that have no kernel, or one for simple cases only.
+#include "draws.hpp"
+#include "native_call.hpp"
 #include "program.hpp"
 #include "small_matrices.hpp"
 
@@ -15,12 +17,13 @@ class Call final : public Instruction {
         outputs_ = read_operands(description.attr("outputs"), table, Access::Write);
         kernel_ = py::cast<std::string>(description.attr("kernel"));
         if (!kernel_.empty()) {
-            matrices_ = make_small_matrices(kernel_, inputs_, outputs_, table);
+            native_ = is_draw(kernel_) ? make_draws(kernel_, inputs_, outputs_, table)
+                                       : make_small_matrices(kernel_, inputs_, outputs_, table);
         }
     }
 
     void run(const Context& context) const override {
-        if (matrices_ != nullptr && matrices_->run(context)) {
+        if (native_ != nullptr && native_->run(context)) {
             return;
         }
         py::gil_scoped_acquire acquire;
@@ -45,17 +48,17 @@ class Call final : public Instruction {
         }
     }
 
-    double cost() const override { return matrices_ != nullptr ? matrices_->cost() : 0.0; }
+    double cost() const override { return native_ != nullptr ? native_->cost() : 0.0; }
 
     std::string name() const override {
-        return matrices_ != nullptr ? kernel_ : "call " + py::cast<std::string>(py::repr(function_));
+        return native_ != nullptr ? kernel_ : "call " + py::cast<std::string>(py::repr(function_));
     }
 
   private:
     py::object function_;
     std::vector<Operand> inputs_, outputs_;
     std::string kernel_;
-    std::unique_ptr<SmallMatrices> matrices_;  // instead of the function, unless it gives up
+    std::unique_ptr<NativeCall> native_;  // instead of the function, unless it gives up
 
     static std::vector<Operand> read_operands(py::handle pairs, BufferTable& table, Access access) {
         std::vector<Operand> operands;

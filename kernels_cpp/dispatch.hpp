@@ -12,6 +12,7 @@
 #endif
 #include <numpy/arrayobject.h>
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <string>
@@ -62,6 +63,33 @@ class Leaves {
     PyObject* inline_arrays_[INLINE];
     PyObject* inline_objects_[INLINE];
     alignas(16) char inline_scalars_[INLINE * SCALAR];
+};
+
+// References to `count` objects, dropped at the end of the scope.
+class References {
+  public:
+    explicit References(size_t count) : count_(count), objects_(inline_) {
+        if (count > INLINE) {
+            heap_.resize(count);
+            objects_ = heap_.data();
+        }
+        std::fill(objects_, objects_ + count, nullptr);
+    }
+    ~References() {
+        for (size_t i = 0; i < count_; ++i) {
+            Py_XDECREF(objects_[i]);
+        }
+    }
+    References(const References&) = delete;
+    References& operator=(const References&) = delete;
+    PyObject** get() { return objects_; }
+
+  private:
+    static constexpr size_t INLINE = 16;
+    size_t count_;
+    PyObject** objects_;
+    PyObject* inline_[INLINE];
+    std::vector<PyObject*> heap_;
 };
 
 // What an array must look like. Strides are compared where they matter: in dimensions longer than one.
@@ -129,7 +157,7 @@ struct Result {
 };
 
 struct Update {
-    py::object cell;  // a list of one array; or a function that takes the array
+    py::object cell;  // a list of one array; a function that takes the array; or the state of a generator
     int output;
     bool copied;  // the same output leaves the call elsewhere too
 };
@@ -195,7 +223,7 @@ class Plan {
     std::vector<ArrayEntry> entries_;  // arrays in arguments, then captured, then shared
     std::vector<ArrayEntry> sources_;  // arguments that the program takes as arrays of another type
     std::vector<py::object> captured_;
-    std::vector<py::object> shared_;  // lists of one array, or functions that give it
+    std::vector<py::object> shared_;  // lists of one array, functions that give it, or states of generators
     std::vector<Update> updates_;
     std::vector<WriteBack> write_backs_;
     std::vector<Guard> guards_;

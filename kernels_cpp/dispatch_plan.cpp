@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "draws.hpp"
+
 namespace tracer {
 namespace {
 
@@ -15,8 +17,8 @@ py::object attribute_type(py::handle type) {
 }
 
 void check_cell(py::handle cell) {
-    if (!PyList_CheckExact(cell.ptr()) && PyCallable_Check(cell.ptr()) == 0) {
-        throw py::type_error("plan: a cell is neither a list nor a function");
+    if (!PyList_CheckExact(cell.ptr()) && PyCallable_Check(cell.ptr()) == 0 && !py::isinstance<GeneratorState>(cell)) {
+        throw py::type_error("plan: a cell is neither a list nor a function, nor the state of a generator");
     }
 }
 
@@ -120,33 +122,6 @@ bool refers_to(PyObject* weak, PyObject* object) {
     return PyWeakref_GET_OBJECT(weak) == object;
 #endif
 }
-
-// References to `count` objects, dropped at the end of the scope.
-class References {
-  public:
-    explicit References(size_t count) : count_(count), objects_(inline_) {
-        if (count > INLINE) {
-            heap_.resize(count);
-            objects_ = heap_.data();
-        }
-        std::fill(objects_, objects_ + count, nullptr);
-    }
-    ~References() {
-        for (size_t i = 0; i < count_; ++i) {
-            Py_XDECREF(objects_[i]);
-        }
-    }
-    References(const References&) = delete;
-    References& operator=(const References&) = delete;
-    PyObject** get() { return objects_; }
-
-  private:
-    static constexpr size_t INLINE = 16;
-    size_t count_;
-    PyObject** objects_;
-    PyObject* inline_[INLINE];
-    std::vector<PyObject*> heap_;
-};
 
 }  // namespace
 
@@ -375,7 +350,10 @@ bool Plan::matches_captures(Leaves& leaves) const {
     }
     for (const py::object& cell : shared_) {
         if (!PyList_CheckExact(cell.ptr())) {
-            py::object array = py::reinterpret_steal<py::object>(PyObject_CallNoArgs(cell.ptr()));
+            const GeneratorState* generator = generator_state(cell);
+            py::object array = generator != nullptr
+                                   ? generator->read()
+                                   : py::reinterpret_steal<py::object>(PyObject_CallNoArgs(cell.ptr()));
             if (!array || !PyArray_CheckExact(array.ptr()) || !entries_[leaves.count()].matches(array.ptr())) {
                 PyErr_Clear();
                 return false;
@@ -499,66 +477,6 @@ PyObject* Plan::run_on_path(const Leaves& leaves, Path& path, bool& refuted) con
     }
     refuted = false;
     return finish(outputs.get(), leaves);
-}
-
-PyObject* Plan::finish(PyObject** outputs, const Leaves& leaves) const {
-    const size_t count = static_cast<size_t>(program_->output_count());
-    if (!check_.is_none()) {
-        py::list list(count);
-        for (size_t i = 0; i < count; ++i) {
-            list[i] = py::reinterpret_borrow<py::object>(outputs[i]);
-        }
-        check_(list);
-    }
-    // Before the updates, because building may fail.
-    py::object result = py::reinterpret_steal<py::object>(result_.build(outputs, leaves));
-    if (!result) {
-        return nullptr;
-    }
-    if (!updates_.empty() || !write_backs_.empty()) {
-        assign(outputs, leaves);
-    }
-    return result.release().ptr();
-}
-
-// All updates happen, or none.
-void Plan::assign(PyObject** outputs, const Leaves& leaves) const {
-    References values(updates_.size());
-    for (size_t i = 0; i < updates_.size(); ++i) {
-        PyObject* output = outputs[updates_[i].output];
-        values.get()[i] = updates_[i].copied ? PyArray_NewCopy(reinterpret_cast<PyArrayObject*>(output), NPY_CORDER)
-                                             : Py_NewRef(output);
-        if (values.get()[i] == nullptr) {
-            throw py::error_already_set();
-        }
-    }
-    for (const Update& update : updates_) {
-        if (PyList_CheckExact(update.cell.ptr()) && PyList_GET_SIZE(update.cell.ptr()) != 1) {
-            throw std::runtime_error("the cell of a shared variable is no longer a list of one array");
-        }
-    }
-    for (const WriteBack& item : write_backs_) {
-        PyObject *target = leaves.object(item.leaf), *output = outputs[item.output];
-        if (!item.store.is_none()) {
-            item.store(py::handle(target), py::handle(output));
-        } else if (PyArray_CopyInto(reinterpret_cast<PyArrayObject*>(target),
-                                    reinterpret_cast<PyArrayObject*>(output)) < 0) {
-            throw py::error_already_set();
-        }
-    }
-    for (size_t i = 0; i < updates_.size(); ++i) {
-        if (!PyList_CheckExact(updates_[i].cell.ptr())) {
-            updates_[i].cell(py::handle(values.get()[i]));
-        }
-    }
-    for (size_t i = 0; i < updates_.size(); ++i) {
-        if (PyList_CheckExact(updates_[i].cell.ptr()) && PyList_GET_SIZE(updates_[i].cell.ptr()) == 1) {
-            // The old array goes where the new one was and is let go of last: from here on no Python code may run.
-            PyObject* old = PyList_GET_ITEM(updates_[i].cell.ptr(), 0);
-            PyList_SET_ITEM(updates_[i].cell.ptr(), 0, values.get()[i]);
-            values.get()[i] = old;
-        }
-    }
 }
 
 void Plan::visit_objects(const std::function<void(py::object&)>& visit) {

@@ -1,4 +1,5 @@
 // The one binding file: tracer._kernels.
+#include "draws.hpp"
 #include "program.hpp"
 
 PYBIND11_MODULE(_kernels, m) {
@@ -8,4 +9,5 @@ PYBIND11_MODULE(_kernels, m) {
     tracer::bind_profile(m);
     tracer::bind_contract(m);
     tracer::bind_dispatch(m);
+    tracer::bind_draws(m);
 }

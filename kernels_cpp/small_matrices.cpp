@@ -214,7 +214,7 @@ bool cofactors(const Factors<T, SIZE>& factors, const Matrix<const T>& a, int n,
 }
 
 template <class T>
-class Batch final : public SmallMatrices {
+class Batch final : public NativeCall {
   public:
     Batch(Kind kind, int size, int64_t columns, const Shape& batch, std::vector<Stack> stacks, size_t inputs)
         : kind_(kind), size_(size), columns_(columns), batch_(batch), stacks_(std::move(stacks)), inputs_(inputs) {
@@ -402,8 +402,8 @@ void check_sizes(Kind kind, const std::vector<Operand>& inputs, const Shape& out
 
 }  // namespace
 
-std::unique_ptr<SmallMatrices> make_small_matrices(const std::string& kernel, const std::vector<Operand>& inputs,
-                                                   const std::vector<Operand>& outputs, const BufferTable& table) {
+std::unique_ptr<NativeCall> make_small_matrices(const std::string& kernel, const std::vector<Operand>& inputs,
+                                                const std::vector<Operand>& outputs, const BufferTable& table) {
     const KindName& known = kind_of(kernel);
     if (inputs.size() != known.inputs || outputs.size() != known.outputs || inputs[0].shape.size() < 2) {
         malformed("Call: wrong operands for kernel " + kernel);

@@ -24,6 +24,13 @@ class Program:
     @property
     def cost(self) -> float: ...
 
+class GeneratorState:
+    def __init__(
+        self, kind: str, address: int, generator: object, store: Callable[[Array], None], running: dict[str, int]
+    ) -> None: ...
+    def read(self) -> Array: ...
+    def write(self, words: Array) -> None: ...
+
 class Dispatcher:
     """A callable that recognises arguments and runs the plan added for them, or else calls its fallback."""
 

@@ -31,6 +31,7 @@ from tracer.collecting import without_collector
 from tracer.config import config
 from tracer.errors import branches as texts
 from tracer.explaining import Explained, Profilable, explained_plan, job_of
+from tracer.generator_cells import state_cell
 from tracer.graph.node import Node, input_node
 from tracer.ops.generators import source_of, state_of
 from tracer.paths import Tree
@@ -513,13 +514,15 @@ class Compiled(Dispatcher, Repeatable, Profilable):
             asker = None if plan.asker is None else plan.asker.native
             question = asker, plan.packed.expected, tree, plan.packed.steps
         count, split = traced.argument_count, traced.argument_count + len(traced.captured)
-        cells: list[Any] = [item.cell if isinstance(item, Shared) else item.read for item in traced.shared]
+        cells: list[Any] = [
+            item.cell if isinstance(item, Shared) else state_cell(item) or item.read for item in traced.shared
+        ]
         held = [*traced.captured, *(item.cell[0] for item in traced.shared)]
         if traced.written or traced.stored:  # what is written must not share memory with what the trace has looked at
             cells += [[array] for array, _ in traced.watched]
             held += [array for array, _ in traced.watched]
         entries = [("array", *array_entry(array)) for array in (*leaves.arrays, *held)]
-        updates = [item.cell if isinstance(item, Shared) else item.store for item in traced.updated]
+        updates = [item.cell if isinstance(item, Shared) else state_cell(item) or item.store for item in traced.updated]
         places = [*traced.written, *(count + place for place in traced.stored)]
         first = traced.result_count
         self.add(

@@ -66,9 +66,9 @@ class Op:
         (operand dtypes or Python scalar types) -> dtypes to which the inputs are cast, then that of the output.
     kernel : str or None
         The scalar op of `kernels_cpp/ops.def`, or the kind of a reduction, cumulative or argreduce.
-    matrix_kernel : callable or None
-        Call ops: (**params) -> the kernel of `kernels_cpp/small_matrices.cpp` that does for small matrices what
-        `evaluate` does, or "".
+    call_kernel : callable or None
+        Call ops: (**params) -> the kernel of `kernels_cpp/small_matrices.cpp` or `kernels_cpp/draws.cpp` that does, for
+        what is not out of the ordinary, what `evaluate` does, or "".
     layout : callable or None
         View ops: (shape, strides, offset, **params) -> (strides, offset) of the result in the same memory, in elements,
         or None where memory must be copied.
@@ -97,7 +97,7 @@ class Op:
     zero_derivative: bool = False
     dtypes: DtypeRule | None = None
     kernel: str | None = None
-    matrix_kernel: Callable[..., str] | None = None
+    call_kernel: Callable[..., str] | None = None
     layout: Callable[..., Any] | None = None
     regions: Callable[..., Any] | None = None
     symbol: str | None = None

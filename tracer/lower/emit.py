@@ -167,7 +167,7 @@ class Emitter:
         shapes = [inner.type.known_shape for inner in node.inputs]
         inputs = tuple(zip(map(self.view, item.operands), shapes, strict=True))
         outputs = zip(self.places(item), (own.known_shape for own in node.types), strict=True)
-        kernel = node.op.matrix_kernel(**node.params) if node.op.matrix_kernel is not None else ""
+        kernel = node.op.call_kernel(**node.params) if node.op.call_kernel is not None else ""
         return Call(function, inputs, tuple(outputs), line_of(node), kernel)
 
     # --- programs within ---

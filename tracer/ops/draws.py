@@ -243,6 +243,20 @@ def _evaluate(
     return advanced, np.asarray(sample, dtype)
 
 
+def _kernel(distribution: str, size: Any, dtype: np.dtype[Any], **options: Any) -> str:
+    """The kernel of `kernels_cpp/draws.cpp` for a draw; "" if there is none."""
+    count = _NATIVE.get(distribution)
+    return "" if count is None or options else f"draw words32 {distribution}/{'p' * count}"
+
+
+_NATIVE = {
+    **dict.fromkeys(("uniform", "normal", "lognormal", "laplace", "gumbel", "logistic"), 2),
+    **dict.fromkeys(("binomial", "random_integers"), 2),
+    "exponential": 1,
+}
+"""Distributions that native code knows, with the number of their parameters."""
+
+
 def _batched(
     inputs: Sequence[Any],
     is_batched: Sequence[bool],
@@ -296,6 +310,7 @@ DRAW: Op = declare(
         zero_derivative=True,
         batch=_batched,
         draws=True,
+        call_kernel=lambda distribution, **options: _kernel(distribution, **options),
         doc="Random numbers and the state of the generator after them.",
     )
 )

@@ -352,6 +352,46 @@ def _batch_all(
     return (state if is_batched[0] else Same(state), *samples)
 
 
+# --- native kernels ----------------------------------------------------------------------------------------------
+
+_SETTINGS = ("dtype", "method", "endpoint", "high")
+"""Options that tell which distribution it is."""
+
+
+def _kernel(draws: Sequence[Draw]) -> str:
+    """The kernel of `kernels_cpp/draws.cpp` for draws in turn; "" if there cannot be one."""
+    kind = state_kind(draws[0].source)
+    words = [_distribution(draw) for draw in draws]
+    return " ".join(("draw", kind, *words)) if kind and all(words) else ""
+
+
+def state_kind(source: Source) -> str:
+    """What native code calls the states of a kind of generator; "" if it does not know them."""
+    if source.bits is np.random.MT19937:
+        return "legacy" if source.is_legacy else "twister"
+    return "pcg64" if source.bits is np.random.PCG64 and not source.is_legacy else ""
+
+
+def _distribution(draw: Draw) -> str:
+    """A distribution's name in a kernel, and which of the inputs are its parameters; "" if it has none."""
+    options = dict(draw.options)
+    if draw.event or draw.lead or not draw.has_size or not options.keys() <= {*_SETTINGS}:
+        return ""
+    name = {"random_sample": "random"}.get(draw.method, draw.method)
+    if options.get("method", "zig") != "zig":
+        return ""
+    name += "_closed" if options.get("endpoint") else ""
+    name += "_below" if "high" in options else ""  # the lower end is left out
+    wide = np.dtype(np.int64 if name.startswith(("integers", "randint")) else np.float64)
+    if options.get("dtype", wide) != wide:
+        name += "_f" if options["dtype"] == np.float32 and name in _FILLED else "_other"
+    return f"{name}/" + "".join("s" if slot == _SAMPLE else "p" for slot in draw.slots)
+
+
+_FILLED = ("random", "standard_normal", "standard_exponential")
+"""Distributions that draw float32 numbers of their own."""
+
+
 # --- derivatives -------------------------------------------------------------------------------------------------
 # A sample is a function of its parameters and of noise that does not depend on them. The noise is drawn again, from
 # the same state, where the sample alone does not tell it.
@@ -470,6 +510,7 @@ DRAW: Op = declare(
         jvp=_jvp,
         batch=_batch,
         draws=True,
+        call_kernel=lambda draw: _kernel((draw,)),
         doc="Random numbers of one of NumPy's generators, and its state after them.",
     )
 )
@@ -483,6 +524,7 @@ DRAWS: Op = declare(
         _evaluate_all,
         batch=_batch_all,
         draws=True,
+        call_kernel=lambda draws: _kernel(draws),
         doc="Several draws in turn: the generator's state after them, and a sample of each.",
     )
 )

@@ -57,7 +57,7 @@ INV: Op = declare(
         vjp=(lambda g, y, a, singular: -(turned(y) @ g @ turned(y)),),
         jvp=lambda tangents, y, a, singular: -(y @ tangents[0] @ y),
         batch=batched_as("inv"),
-        matrix_kernel=lambda singular: "inv",
+        call_kernel=lambda singular: "inv",
         doc='Inverse of the matrices in the last two axes; singular ones raise, or give NaN with singular="nan".',
     )
 )
@@ -101,7 +101,7 @@ COFACTOR: Op = declare(
         vjp=(_cofactor_vjp,),
         jvp=lambda tangents, y, a: _cofactor_vjp(tangents[0], y, a),
         batch=batched_as("cofactor"),
-        matrix_kernel=lambda: "cofactor",
+        call_kernel=lambda: "cofactor",
         doc="Matrix of cofactors: the derivative of the determinant.",
     )
 )
@@ -114,7 +114,7 @@ DET: Op = declare(
         vjp=(lambda g, y, a: g[..., None, None] * COFACTOR(a),),
         jvp=lambda tangents, y, a: np.sum(COFACTOR(a) * tangents[0], axis=(-2, -1)),
         batch=batched_as("det"),
-        matrix_kernel=lambda: "det",
+        call_kernel=lambda: "det",
         doc="Determinant of the matrices in the last two axes.",
     )
 )
@@ -164,7 +164,7 @@ SLOGDET: Op = declare(
         vjp=(_slogdet_vjp,),
         jvp=_slogdet_jvp,
         batch=batched_as("slogdet"),
-        matrix_kernel=lambda: "slogdet",
+        call_kernel=lambda: "slogdet",
         doc="Sign and logarithm of the absolute value of the determinant.",
     )
 )
@@ -242,7 +242,7 @@ SOLVE: Op = declare(
         ),
         jvp=_solve_jvp,
         batch=_batched_solve,
-        matrix_kernel=lambda structure: "solve" if structure == "any" else "",
+        call_kernel=lambda structure: "solve" if structure == "any" else "",
         doc="Solution x of a @ x = b; `structure` is what SciPy may assume of a.",
     )
 )

@@ -20,6 +20,7 @@ from tracer.run import jit
 Array = np.ndarray[Any, Any]
 
 Dispatcher = _kernels.Dispatcher
+GeneratorState = _kernels.GeneratorState
 time_memory = _kernels.time_memory
 log_stretches = _kernels.log_stretches
 thread_count = _kernels.get_threads
