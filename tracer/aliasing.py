@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
+from tracer.records import NamedTuple
 from tracer.tracing.reads import owner_of, place_of
 
 Array = np.ndarray[Any, Any]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 from tracer import errors
 from tracer.compiled import Compiled
@@ -108,7 +108,7 @@ def compile(
         raise ValueError(f"backend must be one of {BACKENDS}, not {backend!r}")
     if mode not in MODES:
         raise ValueError(f"mode must be one of {MODES}, not {mode!r}")
-    if params is not None and not _is_rule(updates):
+    if params is not None and _rule(updates) is None:
         raise TypeError("params= needs updates= to be a rule such as tracer.optim.sgd(0.1)")
 
     def wrap_function(inner: Callable[..., Any]) -> Compiled:
@@ -130,16 +130,16 @@ def _kind(mode: str) -> type[Compiled]:
     return Checked
 
 
-def _is_rule(updates: Any) -> TypeGuard[UpdateRule]:
+def _rule(updates: Any) -> UpdateRule | None:
     from tracer.optim import UpdateRule
 
-    return isinstance(updates, UpdateRule)
+    return updates if isinstance(updates, UpdateRule) else None
 
 
-def _finish(updates: Updates, params: Sequence[Shared] | None, name: str) -> Finish:
+def _finish(updates: Any, params: Sequence[Shared] | None, name: str) -> Finish:
     """What to do at the end of a trace so that a call updates shared variables."""
-    if _is_rule(updates):
-        rule = updates
+    rule = _rule(updates)
+    if rule is not None:
         return lambda result, active: _train(rule, params if params is not None else rule.params, result, name)
     pairs = list(updates.items()) if isinstance(updates, Mapping) else list(updates)
     for pair in pairs:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from tracer import errors
 from tracer.aliasing import Group
 from tracer.ops.generators import source_of
+from tracer.records import NamedTuple
 from tracer.tracing import trace
 from tracer.tracing.generators import Stream, is_generator, key_of, state_if
 from tracer.tracing.proxy import Proxy

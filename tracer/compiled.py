@@ -7,7 +7,7 @@ import operator
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -45,6 +45,7 @@ from tracer.pipeline import (
     trace_function,
     value_of,
 )
+from tracer.records import NamedTuple
 from tracer.repeated_graph import no_results, repeated_trace
 from tracer.repeating import MOST_RUNS, Call, Calls, GeneratorState, Repeatable
 from tracer.run.cpu import Dispatcher

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ContextDecorator, contextmanager
-from typing import Any, NamedTuple
+from typing import Any
+
+from tracer.records import NamedTuple
 
 
 class Flag(NamedTuple):

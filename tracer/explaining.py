@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from tracer.errors import message
 from tracer.errors.profiling import UNKNOWN_FORMAT
 from tracer.pipeline import Plan
+from tracer.records import NamedTuple
 from tracer.tracing.questions import Question
 from tracer.types import type_of
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
 from tracer.graph.graph import Graph
 from tracer.graph.node import Node
 from tracer.ops.python_calls import PythonCode
+from tracer.records import NamedTuple
 from tracer.tracing.proxy import unwrap, wrap
 from tracer.tracing.questions import Question
 

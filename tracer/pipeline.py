@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from tracer.errors.batching import EXAMPLE_LEAKED
 from tracer.graph.graph import Graph, substitute
 from tracer.graph.node import INPUT, Node
 from tracer.phases import Phase
+from tracer.records import NamedTuple
 from tracer.rewrite.passes import optimise
 from tracer.run import backend
 from tracer.tracing import capture, generators, random_calls, selected, stand_ins, trace

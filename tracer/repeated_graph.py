@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from tracer.graph.node import Node, constant, input_node, item_nodes, make_node
 from tracer.ops.indexing import GATHER
 from tracer.ops.scan import SCAN
 from tracer.pipeline import Result, Traced
+from tracer.records import NamedTuple
 from tracer.tracing.generators import is_generator
 from tracer.tree import unflatten
 from tracer.types import ArrayType, is_supported

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from tracer import errors
 from tracer.errors import repeating as texts
+from tracer.records import NamedTuple
 from tracer.repeated_graph import Loop
 from tracer.tracing import trace
 from tracer.tracing.generators import is_generator

@@ -157,7 +157,8 @@ class _Finder:
         package, _, name = fullname.partition(".")
         if package != PACKAGE or name not in PATHS:
             return None
-        return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
+        loader: Any = self  # importlib.abc has its base, and takes long to import
+        return importlib.machinery.ModuleSpec(fullname, loader, is_package=True)
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
         name = spec.name.partition(".")[2]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
+
+from tracer.records import NamedTuple
 
 Dimension = int | None
 Shape = tuple[Dimension, ...]

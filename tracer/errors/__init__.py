@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import sys
 from importlib.util import find_spec
-from typing import Any, NamedTuple
+from typing import Any
+
+from tracer.records import NamedTuple
 
 
 class Line(NamedTuple):

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from tracer.graph.graph import Graph, substitute, toposort
 from tracer.graph.node import INPUT, Node, input_node
+from tracer.records import NamedTuple
 from tracer.types import ArrayType
 
 Item = TypeVar("Item")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from typing import NamedTuple
 
 from tracer.errors import GraphError
 from tracer.graph.node import CONSTANT, INPUT, Node, blame, make_node
+from tracer.records import NamedTuple
 
 
 class _Fields(NamedTuple):

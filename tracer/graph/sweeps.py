@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from tracer.graph.body import close, free_values
 from tracer.graph.graph import Graph, depends_on, substitute
 from tracer.graph.node import Node, input_node
 from tracer.graph.rules import traced
+from tracer.records import NamedTuple
 from tracer.types import ArrayType
 
 Item = TypeVar("Item")

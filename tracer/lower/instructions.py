@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
+
+from tracer.records import NamedTuple
 
 Shape = tuple[int, ...]
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from tracer.graph.node import Node
+from tracer.records import NamedTuple
 from tracer.types import contiguous_strides
 
 Ints = tuple[int, ...]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from tracer.graph.body import Frame, close
 from tracer.graph.node import input_node, item_nodes, make_node
 from tracer.graph.op import OPS, Op, declare
 from tracer.graph.rules import lift_arrays
+from tracer.records import NamedTuple
 from tracer.types import ArrayType, Shape, TupleType, broadcast_shapes
 
 Array = np.ndarray[Any, Any]

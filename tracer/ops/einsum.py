@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from tracer.graph.op import OPS, composite
 from tracer.graph.rules import lift_arrays
+from tracer.records import NamedTuple
 from tracer.types import promote
 
 

@@ -9,7 +9,7 @@ import ctypes
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from tracer.errors.random import HINT_PARAMETER
 from tracer.graph.batching import Same, aligned, spread_all
 from tracer.graph.op import Op, declare
 from tracer.graph.rules import sum_to_shape
+from tracer.records import NamedTuple
 from tracer.types import ArrayType, Shape, TupleType
 
 Array = np.ndarray[Any, Any]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from tracer.graph.batching import aligned, spread_all, with_rank
 from tracer.graph.node import constant
 from tracer.graph.op import OPS, Op, declare
 from tracer.graph.rules import Literal, is_traced, known, lift, literal, traced
+from tracer.records import NamedTuple
 from tracer.types import ArrayType, Shape, broadcast_shapes
 
 _INT64 = np.dtype(np.int64)

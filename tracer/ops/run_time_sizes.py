@@ -5,12 +5,13 @@ The size is found at the call at hand, and what is traced holds for calls with t
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from tracer.graph.op import OPS, composite
 from tracer.graph.rules import apply_like, lift, literal, run_time_size
+from tracer.records import NamedTuple
 from tracer.types import normalize_axis
 
 _COUNT = "the number of elements that are not zero"

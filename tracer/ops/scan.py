@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from tracer.graph.looping import Maker, Primal, Window, add, only_where, spread_
 from tracer.graph.node import Node, input_node
 from tracer.graph.op import OPS, Op, declare
 from tracer.graph.rules import traced
+from tracer.records import NamedTuple
 from tracer.types import ArrayType, TupleType, is_inexact, type_of
 
 Transform = Callable[..., Any]

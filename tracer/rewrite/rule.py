@@ -16,12 +16,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from tracer.graph.node import CONSTANT, Node, blame, make_node
 from tracer.graph.op import FUNCTIONS, OPS, Op
+from tracer.records import NamedTuple
 from tracer.tracing.proxy import unwrap, wrap
 from tracer.types import ArrayType
 

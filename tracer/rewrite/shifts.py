@@ -14,13 +14,14 @@ import heapq
 import math
 from collections.abc import Callable, Mapping, Sequence, Set
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from tracer.graph.graph import Graph, rebuild, toposort
 from tracer.graph.node import Node, blame, make_node
 from tracer.ops.gradient_control import ZERO_GRADIENT
+from tracer.records import NamedTuple
 from tracer.rewrite.loops import map_bodies
 from tracer.rewrite.rule import scalar_value
 from tracer.tracing import trace

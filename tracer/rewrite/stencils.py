@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from tracer.graph.graph import Graph
 from tracer.graph.node import Node, blame, make_node
 from tracer.graph.op import OPS
 from tracer.ops.shaping import SLICE, SLICE_ADD, SLICE_SET, Index
+from tracer.records import NamedTuple
 from tracer.rewrite.rule import scalar_value
 from tracer.tracing.proxy import unwrap, wrap
 

@@ -16,6 +16,7 @@ from tracer.lower.program import Program
 from tracer.lower.schedule import lower
 from tracer.phases import phase
 from tracer.run import jit
+from tracer.types import DTYPES
 
 Array = np.ndarray[Any, Any]
 
@@ -28,9 +29,8 @@ thread_count = _kernels.get_threads
 _kernels.set_blas(extension("cython_blas").__pyx_capi__)
 config.listen("threads", _kernels.set_threads)
 
-_KERNELS = frozenset(
-    (name, np.dtype(operand), np.dtype(result)) for name, operand, result, _ in _kernels.list_kernels()
-)
+_DTYPES = {dtype.name: dtype for dtype in DTYPES}
+_KERNELS = frozenset((name, _DTYPES[operand], _DTYPES[result]) for name, operand, result, _ in _kernels.list_kernels())
 
 
 def has_kernel(name: str, operand: np.dtype[Any], result: np.dtype[Any]) -> bool:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from tracer.graph.rules import is_traced, lift_arrays, literal
+from tracer.records import NamedTuple
 from tracer.tracing import layout
 from tracer.types import contiguous_strides
 

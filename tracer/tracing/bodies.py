@@ -10,13 +10,14 @@ import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from tracer import errors
 from tracer.graph.graph import substitute
 from tracer.graph.node import Node, input_node
+from tracer.records import NamedTuple
 from tracer.tracing import trace
 from tracer.tracing.generators import Stream
 from tracer.tracing.proxy import Proxy, wrap

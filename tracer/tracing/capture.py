@@ -11,11 +11,12 @@ from collections import ChainMap, UserDict, UserList, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from functools import cached_property, partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tracer import errors
+from tracer.records import NamedTuple
 from tracer.tracing import trace
 from tracer.tracing.proxy import Proxy, has_proxy
 from tracer.tracing.reads import Contents, owner_of

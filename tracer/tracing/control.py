@@ -6,7 +6,7 @@ What a function uses of its surroundings, traced values and arrays alike, is fou
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from tracer.ops.control import COND
 from tracer.ops.gradient_control import MARK
 from tracer.ops.scan import SCAN
 from tracer.ops.while_loop import WHILE
+from tracer.records import NamedTuple
 from tracer.tracing import trace
 from tracer.tracing.bodies import nodes_around, record, run_body, threaded, within
 from tracer.tracing.proxy import Proxy, operand_type, unwrap, wrap

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from tracer.records import NamedTuple
 from tracer.types import contiguous_strides, element_strides
 
 Strides = tuple[int, ...]

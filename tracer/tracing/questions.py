@@ -12,13 +12,14 @@ import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from types import CodeType, FrameType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from tracer.errors import Line, is_own
 from tracer.graph.graph import substitute
 from tracer.graph.node import INPUT, Node
+from tracer.records import NamedTuple
 
 Array = np.ndarray[Any, Any]
 

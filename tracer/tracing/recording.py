@@ -6,13 +6,14 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import wraps
 from importlib import import_module
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from tracer import errors
 from tracer.errors import Line, user_line
 from tracer.graph.node import Node, blame
+from tracer.records import NamedTuple
 from tracer.tracing import dispatch, precision, trace
 from tracer.tracing.proxy import Proxy
 from tracer.tracing.replay import computing, is_computing, run_call

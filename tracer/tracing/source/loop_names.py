@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+
+from tracer.records import NamedTuple
 
 _FRAME_READERS = frozenset(("locals", "globals", "vars", "dir", "eval", "exec", "__import__"))
 _LEAVING = (ast.Break, ast.Return, ast.Yield, ast.YieldFrom, ast.Await, ast.Delete, ast.Import, ast.ImportFrom)

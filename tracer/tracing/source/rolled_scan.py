@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from tracer.graph.node import Node, constant, input_node, item_nodes, make_node
 from tracer.graph.op import OPS
 from tracer.ops.indexing import GATHER, SCATTER_SET
 from tracer.ops.scan import SCAN
+from tracer.records import NamedTuple
 from tracer.types import ArrayType
 
 LONGEST_SEQUENCE = 1 << 16

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from tracer.graph.node import Node, input_node
+from tracer.records import NamedTuple
 from tracer.tracing import layout, trace
 from tracer.tracing.proxy import Proxy, unwrap, wrap
 from tracer.tracing.source.rolled_numbers import RolledInt, RolledNumber, Steps

@@ -11,11 +11,12 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from tracer.graph.op import UFUNC_NAMES
+from tracer.records import NamedTuple
 from tracer.tracing import generators
 from tracer.tracing.proxy import Proxy, has_proxy
 from tracer.tracing.source import nests, vectorizing
