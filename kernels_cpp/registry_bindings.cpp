@@ -31,6 +31,39 @@ std::vector<std::tuple<std::string, std::string, std::string, int>> list_kernels
     return rows;
 }
 
+struct Operation {
+    const char* name;
+    const char* family;
+    int arity;
+    const char* expression;
+};
+
+// The lines of ops.def as text, for code generators.
+constexpr Operation OPERATIONS[] = {
+#define OP_FLOAT(name, arity, expression) {#name, "float", arity, #expression},
+#define OP_VECTOR OP_FLOAT
+#define OP_LIBM OP_FLOAT
+#define OP_FLOAT_BOOL(name, arity, expression) {#name, "float_bool", arity, #expression},
+#define OP_INTEGER(name, arity, expression) {#name, "integer", arity, #expression},
+#define OP_INTEGER_SLOW OP_INTEGER
+#define OP_BOOL(name, arity, expression) {#name, "bool", arity, #expression},
+#define OP_COMPARE(name, arity, expression) {#name, "compare", arity, #expression},
+#define OP_COMPLEX(name, arity, expression) {#name, "complex", arity, #expression},
+#define OP_COMPLEX_REAL(name, arity, expression) {#name, "complex_real", arity, #expression},
+#define OP_COMPLEX_BOOL(name, arity, expression) {#name, "complex_bool", arity, #expression},
+#define OP_WHERE(name, arity, expression) {#name, "where", arity, #expression},
+#define OP_CAST(name, arity, expression) {#name, "cast", arity, #expression},
+#include "ops.def"
+};
+
+std::vector<std::tuple<std::string, std::string, int, std::string>> list_operations() {
+    std::vector<std::tuple<std::string, std::string, int, std::string>> rows;
+    for (const Operation& operation : OPERATIONS) {
+        rows.emplace_back(operation.name, operation.family, operation.arity, operation.expression);
+    }
+    return rows;
+}
+
 py::array apply_isa(const std::string& isa, const std::string& name, const py::dtype& out, const py::args& operands) {
     std::vector<py::array> arrays;
     for (const py::handle& operand : operands) {
@@ -83,6 +116,7 @@ void bind_registry(py::module_& m) {
     m.def("active_isa", &active_isa, "The instruction set whose kernels run.");
     m.def("available_isas", &available_isas, "The instruction sets that this machine can run, best last.");
     m.def("list_kernels", &list_kernels_for_python, "(name, operand dtype, result dtype, arity) of every kernel.");
+    m.def("list_operations", &list_operations, "(name, family, arity, expression in C++) of every scalar operation.");
     m.def("apply_isa", &apply_isa, "Run one kernel of an instruction set on one-dimensional arrays.", py::arg("isa"),
           py::arg("name"), py::arg("out_dtype"));
     m.def(

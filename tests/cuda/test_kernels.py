@@ -1,0 +1,139 @@
+"""Loops, reductions, indexing and running folds as CUDA source: played block by block, against the other executors."""
+
+import numpy as np
+import pytest
+from cuda.cases import along_axis, indexed, random_graph, random_loop, sums
+from cuda.player import Library, Player, Refused, needs_compiler
+
+from tracer import _kernels
+from tracer.run import reference
+from tracer.run.cuda.kernels import translate
+
+pytestmark = needs_compiler
+
+LOOPS = [random_loop(seed) for seed in range(60)]
+SUMS = [
+    sums(shape, axes, dtype)
+    for dtype in ("f4", "f8", "c8")
+    for shape, axes in [
+        ((50000,), (0,)), ((3, 20000), (1,)), ((20000, 3), (0,)), ((300, 40), (0, 1)), ((40, 300), (1,)),
+        ((2000, 5), (1,)), ((5, 700, 6), (1,)), ((5, 700, 6), (0, 2)), ((3, 33), (1,)), ((2000, 40), (0,)),
+        ((2, 3, 1500), (0, 2)),
+    ]
+]  # fmt: skip
+ALONG = [along_axis(seed) for seed in range(40)]
+INDEXED = [indexed(seed) for seed in range(30)]
+WRONG = [indexed(seed, wrong=True) for seed in range(4, 10)]
+GRAPHS = [random_graph(seed) for seed in range(12)]
+
+
+def players():
+    """All of them, to be built together."""
+    yield from (Player(case.program(), case.arguments) for case in [*LOOPS, *SUMS])
+    yield from (Player(program, arguments) for program, arguments, *_ in [*ALONG, *INDEXED, *WRONG])
+    yield from (Player(program, arguments) for _, program, arguments in GRAPHS)
+
+
+@pytest.fixture(scope="module")
+def built():
+    found = list(players())
+    return iter_of(found), Library([player.module for player in found])
+
+
+def iter_of(found):
+    """The players by what they are for, in lists like those above."""
+    place, result = 0, {}
+    for name in ("LOOPS", "SUMS", "ALONG", "INDEXED", "WRONG", "GRAPHS"):
+        count = len(globals()[name])
+        result[name] = found[place : place + count]
+        place += count
+    return result
+
+
+def assert_close(found, expected, rounds=64.0):
+    """The same but for so many roundings of the largest element."""
+    for one, other in zip(found, expected, strict=True):
+        assert (one.dtype, one.shape) == (other.dtype, other.shape)
+        if one.dtype.kind not in "fc":
+            np.testing.assert_array_equal(one, other)
+        elif one.size:
+            finite = np.abs(other[np.isfinite(other)])
+            size = rounds * np.finfo(one.dtype).eps
+            np.testing.assert_allclose(one, other, rtol=size, atol=size * (finite.max() if finite.size else 0))
+
+
+@pytest.mark.parametrize("number", range(len(LOOPS)))
+def test_loops_over_layouts(built, number):
+    player, case = built[0]["LOOPS"][number], LOOPS[number]
+    assert player.module.launches[0] is not None
+    assert_close(player.run(built[1], number % 3), _kernels.Program(case.program()).run(case.arguments))
+
+
+@pytest.mark.parametrize("number", range(len(SUMS)))
+def test_reductions_give_the_same_in_any_order_of_blocks(built, number):
+    player, case = built[0]["SUMS"][number], SUMS[number]
+    found = [player.run(built[1], order) for order in (0, 1, 2)]
+    for other in found[1:]:
+        assert [array.tobytes() for array in other] == [array.tobytes() for array in found[0]]
+    # As near to the true value as the sums of the CPU.
+    expected = _kernels.Program(case.program()).run(case.arguments)
+    assert_close(found[0], expected, rounds=4.0 if case.arguments[0].dtype.kind == "f" else 16.0)
+
+
+@pytest.mark.parametrize("number", range(len(ALONG)))
+def test_along_an_axis(built, number):
+    player, (_, _, expected) = built[0]["ALONG"][number], ALONG[number]
+    assert_close(player.run(built[1], number % 3), [expected], rounds=4096.0)
+
+
+@pytest.mark.parametrize("number", range(len(INDEXED)))
+def test_indexed(built, number):
+    player, (program, arguments) = built[0]["INDEXED"][number], INDEXED[number]
+    expected = _kernels.Program(program).run(arguments)
+    for order in (0, 1):
+        for one, other in zip(player.run(built[1], order), expected, strict=True):
+            np.testing.assert_array_equal(one, other)
+        assert player.error == 2**64 - 1
+
+
+@pytest.mark.parametrize("number", range(len(WRONG)))
+def test_an_index_out_of_range_is_reported_and_not_followed(built, number):
+    player, (program, arguments) = built[0]["WRONG"][number], WRONG[number]
+    with pytest.raises(IndexError):
+        _kernels.Program(program).run(arguments)
+    player.run(built[1], number % 3)
+    last = len(program.instructions) - 1
+    node = program.instructions[last]
+    axis, lead = node.axes - 1, arguments[-1].shape
+    place = np.ravel_multi_index(tuple(n // 2 for n in lead), lead) if lead else 0
+    assert (player.error >> 48, player.error >> 40 & 255, player.error & (1 << 40) - 1) == (last, axis, place)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("number", range(len(GRAPHS)))
+def test_random_graphs(built, number):
+    player, (graph, _, arrays) = built[0]["GRAPHS"][number], GRAPHS[number]
+    found = player.run(built[1], number % 3)
+    for one, other in zip(found, reference.run(graph, arrays), strict=True):
+        single = any(own.dtype.itemsize == 4 for item in graph.nodes() for own in item.types)
+        np.testing.assert_allclose(one, other, rtol=1e-3 if single else 1e-9, atol=1e-3 if single else 1e-9)
+
+
+def test_equal_programs_have_equal_sources():
+    first, second = (translate(random_loop(5).program()) for _ in range(2))
+    assert first == second
+    assert translate(random_loop(6).program()).source != first.source
+
+
+def test_the_shim_notices_what_a_kernel_does_wrong(tmp_path):
+    module = translate(sums((3, 33), (1,), "f4").program())
+    for old, new in [
+        ("merge_lanes<32>(c0);", "if (threadIdx.x != 5) merge_lanes<32>(c0);"),
+        ("p1[x0] = c0", "p1[x0 + 100] = c0"),
+    ]:
+        case = sums((3, 33), (1,), "f4")
+        player = Player(case.program(), case.arguments)
+        assert old in module.source
+        player.module = module._replace(source=module.source.replace(old, new))
+        with pytest.raises(Refused):
+            player.run(Library([player.module]))

@@ -1,0 +1,36 @@
+"""The sources of the other tests are what NVIDIA's compiler takes; it needs no GPU."""
+
+import warnings
+
+import pytest
+from cuda.cases import along_axis, indexed, random_graph, random_loop, scalar_program, sums
+from kernels.building import DTYPES
+
+from tracer.run.cuda.kernels import OPTIONS, translate
+
+with warnings.catch_warnings():
+    # CuPy warns where it finds no driver.
+    warnings.simplefilter("ignore")
+    nvrtc = pytest.importorskip("cupy_backends.cuda.libs.nvrtc", exc_type=ImportError)
+
+PROGRAMS = {
+    **{f"every operation of {dtype}": lambda dtype=dtype: scalar_program(dtype)[1] for dtype in DTYPES},
+    **{f"loop {seed}": lambda seed=seed: random_loop(seed).program() for seed in range(12)},
+    **{f"sums of {dtype}": lambda dtype=dtype: sums((3, 9000), (1,), dtype).program() for dtype in ("f4", "f8", "c8")},
+    **{f"along an axis {seed}": lambda seed=seed: along_axis(seed)[0] for seed in range(8)},
+    **{f"indexed {seed}": lambda seed=seed: indexed(seed)[0] for seed in range(6)},
+    **{f"graph {seed}": lambda seed=seed: random_graph(seed)[1] for seed in range(6)},
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_it_compiles(name):
+    source = translate(PROGRAMS[name]()).source
+    program = nvrtc.createProgram(source, "kernels.cu", (), ())
+    try:
+        nvrtc.compileProgram(program, (*OPTIONS, "--gpu-architecture=compute_90"))
+    except nvrtc.NVRTCError:
+        pytest.fail(nvrtc.getProgramLog(program)[:2000])
+    finally:
+        nvrtc.destroyProgram(program)

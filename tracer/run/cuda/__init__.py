@@ -1,0 +1,1 @@
+"""CUDA source for the instructions of programs."""

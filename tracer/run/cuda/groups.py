@@ -1,0 +1,148 @@
+"""Which neighbouring parts of a program can be done by one kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from tracer.lower.instructions import Cumulative, Gather, Scatter, Shape
+from tracer.run.cuda.layout import Memory, Nest, Operand
+
+TINY = 4096
+"""Points of a part that one block may as well do alone."""
+MOST_PARTS = 64
+FEW_ROWS = 64
+"""Rows of which each has a block or a warp must be more than these, or short."""
+
+
+class Part(NamedTuple):
+    """What one or several kernels do of an instruction.
+
+    Attributes
+    ----------
+    number : int
+        Of the instruction.
+    work : Nest, Gather, Scatter or Cumulative
+    """
+
+    number: int
+    work: Nest | Gather | Scatter | Cumulative
+
+    @property
+    def size(self) -> int:
+        """Number of points."""
+        if isinstance(self.work, Nest):
+            return self.work.size
+        size = 1
+        for length in self.work.shape:
+            size *= length
+        return size
+
+
+class Group(NamedTuple):
+    """Parts that one kernel does one after the other.
+
+    Attributes
+    ----------
+    parts : tuple of Part
+    rows : tuple of int or None
+        The leading axes that all of them have, of which each point is done by the same threads; None: one block does
+        everything, or there is one part.
+    """
+
+    parts: tuple[Part, ...]
+    rows: Shape | None = None
+
+
+def grouped(parts: Sequence[Part], memory: Memory) -> list[Group]:
+    """Share out parts that follow each other."""
+    groups, start = [], 0
+    while start < len(parts):
+        count = _tiny_run(parts[start : start + MOST_PARTS])
+        rows: Shape | None = None
+        if count < 2:
+            rows, count = _row_run(parts[start : start + MOST_PARTS], memory)
+        groups.append(Group(tuple(parts[start : start + count]), rows if count > 1 else None))
+        start += count
+    return groups
+
+
+def _tiny_run(parts: Sequence[Part]) -> int:
+    """How many of the first parts one block may do alone."""
+    return next((count for count, part in enumerate(parts) if part.size > TINY), len(parts))
+
+
+def _row_run(parts: Sequence[Part], memory: Memory) -> tuple[Shape, int]:
+    """How many of the first parts agree on their rows, and on which."""
+    rows = next((found for part in parts if (found := _rows_of(part)) is not None), None)
+    if not rows:
+        return (), 1
+    count, kept = 1, [parts[0]]
+    if not _fits(parts[0], rows):
+        return (), 1
+    for part in parts[1:]:
+        if not _fits(part, rows) or not all(_apart(old, part, len(rows), memory) for old in kept):
+            break
+        kept.append(part)
+        count += 1
+    folds = any(isinstance(part.work, Nest) and part.work.folds for part in kept)
+    return rows, count if folds else 1
+
+
+def _rows_of(part: Part) -> Shape | None:
+    """The axes that a reduction over the last axes keeps."""
+    if not isinstance(part.work, Nest) or not part.work.folds:
+        return None
+    folded = part.work.folded()
+    kept = len(folded) - sum(folded)
+    rows = part.work.shape[:kept]
+    return rows if 0 < kept < len(folded) and not any(folded[:kept]) else None
+
+
+def _fits(part: Part, rows: Shape) -> bool:
+    nest = part.work
+    if not isinstance(nest, Nest) or nest.shape[: len(rows)] != rows or nest.size == 0:
+        return False
+    count = 1
+    for length in rows:
+        count *= length
+    if count < FEW_ROWS and nest.size > count * TINY:
+        return False
+    return not nest.folds or nest.folded() == tuple(axis >= len(rows) for axis in range(len(nest.shape)))
+
+
+def _apart(one: Part, other: Part, rows: int, memory: Memory) -> bool:
+    """Whether two parts meet in memory only within a row, if they meet at all."""
+    first, second = one.work, other.work
+    assert isinstance(first, Nest) and isinstance(second, Nest)
+    pairs = [(a, b) for a in first.targets() for b in second.operands()]
+    pairs += [(a, b) for a in first.loads for b in second.targets()]
+    return all(_meet_in_rows(first, a, second, b, rows, memory) for a, b in pairs)
+
+
+def _meet_in_rows(first: Nest, a: Operand, second: Nest, b: Operand, rows: int, memory: Memory) -> bool:
+    one, other = memory.buffers[a.buffer], memory.buffers[b.buffer]
+    spaces = [("arena", 0) if item.kind == "temporary" else (item.kind, item.index) for item in (one, other)]
+    if spaces[0] != spaces[1]:
+        return True
+    spans = [_bytes(nest, operand, 0, memory) for nest, operand in ((first, a), (second, b))]
+    if spans[0][1] <= spans[1][0] or spans[1][1] <= spans[0][0]:
+        return True
+    steps = [tuple(stride * o.dtype.itemsize for stride in o.strides[:rows]) for o in (a, b)]
+    if steps[0] != steps[1]:
+        return False
+    low, high = zip(*(_bytes(nest, o, rows, memory) for nest, o in ((first, a), (second, b))), strict=True)
+    reach = max(high) - min(low)
+    for step, length in sorted((abs(s), n) for s, n in zip(steps[0], first.shape, strict=False)):
+        if step < reach:
+            return False
+        reach += step * (length - 1)
+    return True
+
+
+def _bytes(nest: Nest, operand: Operand, skip: int, memory: Memory) -> tuple[int, int]:
+    """The first byte that an operand reaches over the axes from `skip` on, and the byte after the last."""
+    inner = operand._replace(strides=operand.strides[skip:])
+    low, high = inner.span(nest.shape[skip:])
+    size, start = operand.dtype.itemsize, memory.address(operand)
+    return start + low * size, start + (high + 1) * size

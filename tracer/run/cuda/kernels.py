@@ -1,0 +1,229 @@
+"""Programs as CUDA source, and what to launch for each instruction.
+
+Everything is plain data: nothing here needs CUDA. The sources are the same for equal programs, and so are the names of
+the kernels, which stand for their content.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from tracer.lower.instructions import ArgReduce, Cumulative, Gather, Instruction, Loop, Scatter
+from tracer.lower.program import Program
+from tracer.run.cuda import groups, indexing, loops
+from tracer.run.cuda.groups import Group, Part
+from tracer.run.cuda.layout import ALIGNMENT, Memory, Nest, nests_of
+from tracer.run.cuda.scalars import Functions, preamble, supports
+from tracer.run.cuda.writer import ERROR, THREADS, WORKSPACE, Kernel, Launch, ceiling, coordinates, is_wide
+
+__all__ = ["ALIGNMENT", "ERROR", "OPTIONS", "WORKSPACE", "Launch", "Module", "translate"]
+
+OPTIONS = ("--std=c++17", "--fmad=false")
+"""What to give to NVRTC, besides the architecture.
+
+Products are rounded before they are added, so that arithmetic gives to the bit what NumPy gives; kernels wait for
+memory rather than for arithmetic, and the compensated sums rely on it.
+"""
+
+
+class Module(NamedTuple):
+    """The kernels of a program.
+
+    Attributes
+    ----------
+    source : str
+        CUDA C++; empty if there is no kernel.
+    launches : tuple
+        For each instruction a tuple of `Launch`, in order, or None if something else must do it. An empty tuple:
+        there is nothing to do, or an instruction before it has done it.
+    workspace : int
+        Bytes of scratch memory that the kernels use. Nothing needs to be kept in it between launches.
+    """
+
+    source: str
+    launches: tuple[tuple[Launch, ...] | None, ...]
+    workspace: int
+
+
+def translate(program: Program, alignment: int = ALIGNMENT) -> Module:
+    """Make kernels of the instructions of a program.
+
+    Parameters
+    ----------
+    program : Program
+    alignment : int
+        Bytes to which the arguments of a call are aligned at least: a power of two, and a multiple of their item size.
+        The arena, the workspace, constants and outputs are aligned to 256 bytes.
+
+    Returns
+    -------
+    Module
+
+    Notes
+    -----
+    Outputs are memory of their own: none may lie in that of an argument.
+
+    The word for errors is 8 bytes, all bits set before a run. Where an index is out of range, it becomes the number of
+    the instruction (from bit 48 on), of the axis (8 bits), and of the index in C order (40 bits): the lowest of all.
+    Nothing is read or written there, but what the program computes from it is of no use.
+    """
+    return _Translator(program, alignment).module()
+
+
+class _Translator:
+    def __init__(self, program: Program, alignment: int) -> None:
+        self.program = program
+        self.memory = Memory(program.buffers, alignment)
+        self.functions = Functions()
+        self.kernels: dict[str, str] = {}
+        self.launches: list[list[Launch] | None] = [[] for _ in program.instructions]
+        self.workspace = 0
+
+    def module(self) -> Module:
+        waiting: list[Part] = []
+        for number, instruction in enumerate(self.program.instructions):
+            found = self.parts(number, instruction)
+            if found is None:
+                self.launches[number] = None
+                self.write(waiting)
+                waiting = []
+            else:
+                waiting += found
+        self.write(waiting)
+        text = self.functions.text() + "".join(self.kernels.values())
+        source = preamble(text, self.functions.needed) + text if self.kernels else ""
+        launches = tuple(None if found is None else tuple(found) for found in self.launches)
+        return Module(source, launches, self.workspace)
+
+    def parts(self, number: int, instruction: Instruction) -> list[Part] | None:
+        """What kernels do of an instruction; None if they cannot."""
+        match instruction:
+            case Loop():
+                if not all(map(supports, instruction.steps)):
+                    return None
+                nests = nests_of(instruction, self.program.buffers)
+            case ArgReduce():
+                if self.program.buffers[instruction.source.buffer].dtype.kind == "c":
+                    return None
+                nests = nests_of(instruction, self.program.buffers)
+            case Gather() | Scatter() | Cumulative():
+                return [Part(number, instruction)] if math.prod(instruction.shape) else []
+            case _:
+                return None
+        return [Part(number, found) for nest in nests for found in self.useful(nest)]
+
+    def useful(self, nest: Nest) -> list[Nest]:
+        """A nest; or what there is to do without points."""
+        if nest.size:
+            return [nest]
+        filling = loops.neutral(nest)
+        return [filling] if nest.folds and filling.size else []
+
+    def write(self, parts: Sequence[Part]) -> None:
+        """Write the kernels of parts that follow each other."""
+        for group in groups.grouped(parts, self.memory):
+            launches = self.launches[group.parts[0].number]
+            assert launches is not None
+            if group.rows is not None:
+                launches.append(self.row_group(group))
+            elif len(group.parts) > 1:
+                launches.append(self.block_group(group))
+            else:
+                launches += self.single(group.parts[0])
+
+    def kernel(self) -> Kernel:
+        return Kernel(self.functions, self.memory)
+
+    def finish(self, kernel: Kernel, word: str, *grid: int) -> Launch:
+        text, launch = kernel.finish(word, grid)
+        self.kernels[launch.name] = text
+        return launch
+
+    # --- one part ---
+
+    def single(self, part: Part) -> list[Launch]:
+        kernel = self.kernel()
+        match part.work:
+            case Nest() as nest:
+                return self.reduction(nest) if nest.folds else [self.loop(nest)]
+            case Gather() as node:
+                count = indexing.gather(kernel, node, part.number, loops.GRID)
+                return [self.finish(kernel, "gather", min(ceiling(count, THREADS), loops.MOST_BLOCKS))]
+            case Scatter() as node:
+                return [self.finish(kernel, "scatter", *indexing.scatter(kernel, node, part.number, True))]
+            case Cumulative() as node:
+                blocks = indexing.cumulative(kernel, node, True)
+                return [self.finish(kernel, "cumulative", min(blocks, loops.MOST_BLOCKS))]
+
+    def loop(self, nest: Nest) -> Launch:
+        kernel = self.kernel()
+        count = loops.elementwise(kernel, nest, loops.GRID)
+        return self.finish(kernel, "loop", min(ceiling(count, THREADS), loops.MOST_BLOCKS))
+
+    def reduction(self, nest: Nest) -> list[Launch]:
+        kernel, kept = self.kernel(), len(nest.shape) - sum(nest.folded())
+        results = math.prod(length for length, folded in zip(nest.shape, nest.folded(), strict=True) if not folded)
+        nest = loops.folds_last(nest)
+        kept = sum(not folded for folded in nest.folded())
+        split = loops.choose_split(nest, kept, parallel=True)
+        blocks = min(ceiling(results, split.points), loops.MOST_BLOCKS)
+        used = loops.reduction(kernel, nest, kept, split, ("blockIdx.x", "gridDim.x"))
+        launches = [self.finish(kernel, "reduce", blocks, split.chunks)]
+        self.workspace = max(self.workspace, used)
+        if split.chunks > 1:
+            kernel = self.kernel()
+            count = loops.merge_partials(kernel, nest, kept, split)
+            launches.append(self.finish(kernel, "merge", min(count, loops.MOST_BLOCKS)))
+        return launches
+
+    # --- several parts ---
+
+    def block_group(self, group: Group) -> Launch:
+        """One block that does one part after the other."""
+        kernel = self.kernel()
+        for place, part in enumerate(group.parts):
+            if place:
+                kernel.line("__syncthreads();")
+            kernel.open()
+            match part.work:
+                case Nest() as nest if nest.folds:
+                    nest = loops.folds_last(nest)
+                    kept = sum(not folded for folded in nest.folded())
+                    split = loops.choose_split(nest, kept, parallel=False)
+                    loops.reduction(kernel, nest, kept, split, ("0", "1u"))
+                case Nest() as nest:
+                    loops.elementwise(kernel, nest, loops.BLOCK)
+                case Gather() as node:
+                    indexing.gather(kernel, node, part.number, loops.BLOCK)
+                case Scatter() as node:
+                    indexing.scatter(kernel, node, part.number, False)
+                case Cumulative() as node:
+                    indexing.cumulative(kernel, node, False)
+            kernel.close()
+        return self.finish(kernel, "small", 1)
+
+    def row_group(self, group: Group) -> Launch:
+        """A warp or a block for every row, which does one part after the other."""
+        kernel, rows = self.kernel(), group.rows or ()
+        count, nests = math.prod(rows), [part.work for part in group.parts if isinstance(part.work, Nest)]
+        longest = max(nest.size for nest in nests) // count
+        lanes = 32 if longest < 1024 else THREADS
+        wide = any(map(is_wide, nests))
+        kernel.line(f"const uint32 lane = threadIdx.x % {lanes}u;")
+        each = THREADS // lanes
+        first = f"blockIdx.x * {each}u + threadIdx.x / {lanes}u"
+        kernel.loop("row", first, f"{count}u", f"gridDim.x * {each}u", wide)
+        coordinates(kernel, "row", list(enumerate(rows)), wide)
+        for place, nest in enumerate(nests):
+            if place:
+                kernel.line("__syncwarp();" if lanes == 32 else "__syncthreads();")
+            kernel.open()
+            if nest.folds:
+                loops.row_reduction(kernel, nest, len(rows), lanes)
+            else:
+                loops.elementwise(kernel, nest, loops.Threads("lane", f"{lanes}u", len(rows)))
+            kernel.close()
+        kernel.close()
+        return self.finish(kernel, "rows", min(ceiling(count, each), loops.MOST_BLOCKS))
