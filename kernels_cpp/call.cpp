@@ -1,8 +1,8 @@
 // Call: a Python function of arrays, for operations that have no kernel, or one for simple cases only.
 #include "draws.hpp"
+#include "matrix_kernels.hpp"
 #include "native_call.hpp"
 #include "program.hpp"
-#include "small_matrices.hpp"
 
 namespace tracer {
 namespace {
@@ -18,7 +18,7 @@ class Call final : public Instruction {
         kernel_ = py::cast<std::string>(description.attr("kernel"));
         if (!kernel_.empty()) {
             native_ = is_draw(kernel_) ? make_draws(kernel_, inputs_, outputs_, table)
-                                       : make_small_matrices(kernel_, inputs_, outputs_, table);
+                                       : make_matrix_kernel(kernel_, inputs_, outputs_, table);
         }
     }
 

@@ -1,9 +1,9 @@
 // MatMul: batched matrix products through the BLAS that SciPy exports, and through plain loops where BLAS does not
 // serve.
 #include <algorithm>
-#include <limits>
 #include <optional>
 
+#include "blas.hpp"
 #include "blas_threads.hpp"
 #include "matmul.hpp"
 #include "program.hpp"
@@ -23,22 +23,6 @@ constexpr double SHARED_GEMV_WORK = 1e5;
 constexpr double OPENBLAS_WORK = 2.5e5;
 // Rows or columns of a share are a multiple of this, so that BLAS's inner tiles are full.
 constexpr int64_t SHARE_GRAIN = 16;
-constexpr int64_t BLAS_LIMIT = std::numeric_limits<int>::max();
-
-template <class T>
-struct Blas {
-    using Gemm = void (*)(const char*, const char*, const int*, const int*, const int*, const T*, const T*, const int*,
-                          const T*, const int*, const T*, T*, const int*);
-    using Gemv = void (*)(const char*, const int*, const int*, const T*, const T*, const int*, const T*, const int*,
-                          const T*, T*, const int*);
-    using Dot = T (*)(const int*, const T*, const int*, const T*, const int*);
-    static inline Gemm gemm = nullptr;
-    static inline Gemv gemv = nullptr;
-    static inline Dot dot = nullptr;  // never for complex: returning a complex number has no one calling convention
-};
-
-template <class T>
-constexpr bool HAS_BLAS = std::is_floating_point_v<T> || IS_COMPLEX<T>;
 
 // How BLAS may read a strided matrix: row by row ('N' in its transposed view of our data), column by column ('T'), or
 // not at all without a copy.
@@ -505,41 +489,6 @@ class MatMul final : public Instruction {
     }
 };
 
-// Takes one function out of its capsule. The capsule's name is the C signature: BLAS with 64-bit integers is refused.
-template <class Function>
-void take(const py::dict& functions, const char* name, Function& target) {
-    if (!functions.contains(name)) {
-        return;
-    }
-    PyObject* capsule = py::object(functions[name]).ptr();
-    if (!PyCapsule_CheckExact(capsule)) {
-        throw py::type_error(std::string("set_blas: ") + name + " is not a capsule");
-    }
-    const char* signature = PyCapsule_GetName(capsule);
-    if (signature == nullptr || std::string(signature).find(", int *") == std::string::npos) {
-        throw py::value_error(std::string("set_blas: ") + name + " does not take 32-bit integers");
-    }
-    void* address = PyCapsule_GetPointer(capsule, signature);
-    if (address == nullptr) {
-        throw py::error_already_set();
-    }
-    target = reinterpret_cast<Function>(address);
-    find_blas_threads(address);
-}
-
-void set_blas(const py::dict& functions) {
-    take(functions, "sgemm", Blas<float>::gemm);
-    take(functions, "dgemm", Blas<double>::gemm);
-    take(functions, "cgemm", Blas<complex64>::gemm);
-    take(functions, "zgemm", Blas<complex128>::gemm);
-    take(functions, "sgemv", Blas<float>::gemv);
-    take(functions, "dgemv", Blas<double>::gemv);
-    take(functions, "sdot", Blas<float>::dot);
-    take(functions, "ddot", Blas<double>::dot);
-    take(functions, "cgemv", Blas<complex64>::gemv);
-    take(functions, "zgemv", Blas<complex128>::gemv);
-}
-
 }  // namespace
 
 std::unique_ptr<Instruction> make_matmul(py::handle instruction, BufferTable& table) {
@@ -547,9 +496,10 @@ std::unique_ptr<Instruction> make_matmul(py::handle instruction, BufferTable& ta
 }
 
 void bind_contract(py::module_& m) {
-    m.def("set_blas", &set_blas, py::arg("functions"),
-          "Takes the BLAS functions out of the capsules of scipy.linalg.cython_blas, by name. Programs built before "
-          "keep the loops they chose.");
+    m.def(
+        "set_blas", &set_blas, py::arg("functions"), py::arg("lapack") = py::none(),
+        "Takes the functions of BLAS out of the capsules of scipy.linalg.cython_blas, by name; `lapack` is called for "
+        "those of cython_lapack when they are first needed. Programs built before keep the loops they chose.");
 }
 
 }  // namespace tracer

@@ -12,16 +12,17 @@ struct KernelTable {
 };
 
 // What is built for every instruction set.
-#define TRACER_DECLARE_TABLES(isa)                       \
-    namespace isa {                                      \
-    extern const KernelTable<KernelEntry> FLOAT_TABLE;   \
-    extern const KernelTable<KernelEntry> VECTOR_TABLE;  \
-    extern const KernelTable<KernelEntry> INTEGER_TABLE; \
-    extern const KernelTable<KernelEntry> BOOL_TABLE;    \
-    extern const KernelTable<KernelEntry> COMPARE_TABLE; \
-    extern const KernelTable<KernelEntry> WHERE_TABLE;   \
-    extern const KernelTable<KernelEntry> CAST_TABLE;    \
-    extern const KernelTable<ReduceEntry> REDUCE_TABLE;  \
+#define TRACER_DECLARE_TABLES(isa)                              \
+    namespace isa {                                             \
+    extern const KernelTable<KernelEntry> FLOAT_TABLE;          \
+    extern const KernelTable<KernelEntry> VECTOR_TABLE;         \
+    extern const KernelTable<KernelEntry> INTEGER_TABLE;        \
+    extern const KernelTable<KernelEntry> BOOL_TABLE;           \
+    extern const KernelTable<KernelEntry> COMPARE_TABLE;        \
+    extern const KernelTable<KernelEntry> WHERE_TABLE;          \
+    extern const KernelTable<KernelEntry> CAST_TABLE;           \
+    extern const KernelTable<ReduceEntry> REDUCE_TABLE;         \
+    extern const KernelTable<TriangularEntry> TRIANGULAR_TABLE; \
     }
 
 #if defined(__aarch64__)

@@ -23,6 +23,7 @@ struct Isa {
     const char* name = nullptr;
     std::map<Key, KernelEntry> kernels;
     std::map<ReduceKey, ReduceEntry> reductions;
+    std::map<Dtype, TriangularKernel> triangular;
 
     void add(const KernelTable<KernelEntry>& table) {
         for (int64_t i = 0; i < table.count; ++i) {
@@ -36,18 +37,24 @@ struct Isa {
             reductions[ReduceKey{entry.kind, entry.in}] = entry;
         }
     }
+    void add(const KernelTable<TriangularEntry>& table) {
+        for (int64_t i = 0; i < table.count; ++i) {
+            triangular[table.entries[i].dtype] = table.entries[i].fn;
+        }
+    }
 };
 
-#define TRACER_ADD_TABLES(isa_object, isa)    \
-    do {                                      \
-        (isa_object).add(isa::FLOAT_TABLE);   \
-        (isa_object).add(isa::VECTOR_TABLE);  \
-        (isa_object).add(isa::INTEGER_TABLE); \
-        (isa_object).add(isa::BOOL_TABLE);    \
-        (isa_object).add(isa::COMPARE_TABLE); \
-        (isa_object).add(isa::WHERE_TABLE);   \
-        (isa_object).add(isa::CAST_TABLE);    \
-        (isa_object).add(isa::REDUCE_TABLE);  \
+#define TRACER_ADD_TABLES(isa_object, isa)       \
+    do {                                         \
+        (isa_object).add(isa::FLOAT_TABLE);      \
+        (isa_object).add(isa::VECTOR_TABLE);     \
+        (isa_object).add(isa::INTEGER_TABLE);    \
+        (isa_object).add(isa::BOOL_TABLE);       \
+        (isa_object).add(isa::COMPARE_TABLE);    \
+        (isa_object).add(isa::WHERE_TABLE);      \
+        (isa_object).add(isa::CAST_TABLE);       \
+        (isa_object).add(isa::REDUCE_TABLE);     \
+        (isa_object).add(isa::TRIANGULAR_TABLE); \
     } while (false)
 
 std::vector<Isa> build_isas() {
@@ -135,6 +142,11 @@ const KernelEntry* find_kernel(const char* name, Dtype in, Dtype out) {
 
 ReduceKernel find_reduce(const char* kind, Dtype type, Dtype* accumulator_type) {
     return find_reduce_in(active(), kind, type, accumulator_type);
+}
+
+TriangularKernel find_triangular(Dtype dtype) {
+    const auto found = active().triangular.find(dtype);
+    return found == active().triangular.end() ? nullptr : found->second;
 }
 
 const char* active_isa() {

@@ -1,5 +1,5 @@
 // Gaussian elimination with partial pivoting, for matrices so small that calling LAPACK takes longer than it computes.
-#include "small_matrices.hpp"
+#include "matrix_kernels.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -23,22 +23,6 @@ constexpr double SHARE_COST = 10e3;
 constexpr int ROUNDINGS = 64;
 // Condition numbers up to which cofactors are taken from the inverse.
 constexpr double WELL_CONDITIONED = 1e4;
-
-enum class Kind { Solve, Inverse, Determinant, LogDeterminant, Cofactors };
-
-// The matrices of an operand: its strides along the batch, then those of one matrix.
-struct Stack {
-    View view;
-    Shape steps;
-    int64_t row = 0, col = 0;
-};
-
-template <class T>
-struct Matrix {
-    T* start;
-    int64_t row, col;
-    T& at(int64_t i, int64_t j) const { return start[i * row + j * col]; }
-};
 
 template <class T>
 bool is_normal(T value) {
@@ -216,17 +200,16 @@ bool cofactors(const Factors<T, SIZE>& factors, const Matrix<const T>& a, int n,
 template <class T>
 class Batch final : public NativeCall {
   public:
-    Batch(Kind kind, int size, int64_t columns, const Shape& batch, std::vector<Stack> stacks, size_t inputs)
-        : kind_(kind), size_(size), columns_(columns), batch_(batch), stacks_(std::move(stacks)), inputs_(inputs) {
-        for (const int64_t length : batch_) {
-            count_ *= length;
-        }
+    explicit Batch(MatrixBatch batch) : batch_(std::move(batch)), size_(static_cast<int>(batch_.n)) {
         const double n = size_;
-        const double right = kind_ == Kind::Solve ? static_cast<double>(columns_) : kind_ == Kind::Determinant ? 0 : n;
+        const bool solves = batch_.kind == MatrixKind::Solve;
+        const double right = solves                                   ? static_cast<double>(batch_.columns)
+                             : batch_.kind == MatrixKind::Determinant ? 0
+                                                                      : n;
         one_ = 20.0 + 6.0 * n + n * n * n * 0.3 + n * n * right * 0.5;
     }
 
-    double cost() const override { return one_ * static_cast<double>(count_); }
+    double cost() const override { return one_ * static_cast<double>(batch_.count); }
 
     bool run(const Context& context) const override {
         switch (size_) {
@@ -242,14 +225,8 @@ class Batch final : public NativeCall {
     }
 
   private:
-    static constexpr size_t MOST_STACKS = 3;
-    Kind kind_;
+    MatrixBatch batch_;
     int size_;
-    int64_t columns_;
-    Shape batch_;
-    std::vector<Stack> stacks_;  // the inputs, then the outputs
-    size_t inputs_;
-    int64_t count_ = 1;
     double one_ = 0.0;
 
     struct Shares {
@@ -262,18 +239,18 @@ class Batch final : public NativeCall {
     template <int SIZE>
     bool run_sized(const Context& context) const {
         if (cost() < SHARED_COST || thread_count() == 1) {
-            return run_range<SIZE>(context, 0, count_);
+            return run_range<SIZE>(context, 0, batch_.count);
         }
         const int64_t shares = std::min<int64_t>(8 * thread_count(), static_cast<int64_t>(cost() / SHARE_COST));
-        Shares all{*this, context, (count_ + shares - 1) / shares};
+        Shares all{*this, context, (batch_.count + shares - 1) / shares};
         const auto share = [](void* data, int64_t part) {
             Shares& all = *static_cast<Shares*>(data);
-            const int64_t begin = part * all.grain, end = std::min(begin + all.grain, all.batch.count_);
+            const int64_t begin = part * all.grain, end = std::min(begin + all.grain, all.batch.batch_.count);
             if (all.good && !all.batch.template run_range<SIZE>(all.context, begin, end)) {
                 all.good = false;
             }
         };
-        parallel_run((count_ + all.grain - 1) / all.grain, share, &all);
+        parallel_run((batch_.count + all.grain - 1) / all.grain, share, &all);
         return all.good;
     }
 
@@ -282,10 +259,14 @@ class Batch final : public NativeCall {
         Factors<T, SIZE> factors(size_);
         const T* factored = nullptr;
         for (int64_t number = begin; number < end; ++number) {
-            T* at[MOST_STACKS];
-            place(context, number, at);
+            char* starts[MatrixBatch::MOST_STACKS];
+            batch_.place(context, number, starts);
+            T* at[MatrixBatch::MOST_STACKS];
+            for (size_t k = 0; k < batch_.stacks.size(); ++k) {
+                at[k] = reinterpret_cast<T*>(starts[k]);
+            }
             if (number == begin || at[0] != factored) {  // many right sides may have one matrix
-                if (!factors.factor({at[0], stacks_[0].row, stacks_[0].col})) {
+                if (!factors.factor({at[0], batch_.stacks[0].row, batch_.stacks[0].col})) {
                     return false;
                 }
                 factored = at[0];
@@ -297,153 +278,54 @@ class Batch final : public NativeCall {
         return true;
     }
 
-    void place(const Context& context, int64_t number, T** at) const {
-        for (size_t k = 0; k < stacks_.size(); ++k) {
-            at[k] = context.resolve_as<T>(stacks_[k].view);
-        }
-        for (size_t d = batch_.size(); d-- > 0;) {
-            const int64_t here = d == 0 ? number : number % batch_[d];
-            number /= batch_[d];
-            for (size_t k = 0; k < stacks_.size(); ++k) {
-                at[k] += here * stacks_[k].steps[d];
-            }
-        }
-    }
-
     template <int SIZE>
     bool finish(const Factors<T, SIZE>& factors, T* const* at) const {
-        const Stack& target = stacks_[inputs_];
-        const Matrix<T> out{at[inputs_], target.row, target.col};
-        switch (kind_) {
-            case Kind::Solve: {
-                const Matrix<const T> b{at[1], stacks_[1].row, stacks_[1].col};
-                factors.solve([&b](int i, int64_t j) { return b.at(i, j); }, columns_, out);
+        const Stack& target = batch_.stacks[batch_.inputs];
+        const Matrix<T> out{at[batch_.inputs], target.row, target.col};
+        switch (batch_.kind) {
+            case MatrixKind::Solve: {
+                const Matrix<const T> b{at[1], batch_.stacks[1].row, batch_.stacks[1].col};
+                factors.solve([&b](int i, int64_t j) { return b.at(i, j); }, batch_.columns, out);
                 return true;
             }
-            case Kind::Inverse:
+            case MatrixKind::Inverse:
                 factors.invert(out);
                 return true;
-            case Kind::Determinant:
+            case MatrixKind::Determinant:
                 *out.start = factors.determinant();
                 return is_normal(*out.start);
-            case Kind::LogDeterminant:
+            case MatrixKind::LogDeterminant:
                 *out.start = factors.sign();
-                *at[inputs_ + 1] = factors.log_determinant();
+                *at[batch_.inputs + 1] = factors.log_determinant();
                 return true;
-            case Kind::Cofactors:
-                return cofactors(factors, {at[0], stacks_[0].row, stacks_[0].col}, size_, out);
+            case MatrixKind::Cofactors:
+                return cofactors(factors, {at[0], batch_.stacks[0].row, batch_.stacks[0].col}, size_, out);
+            default:
+                return false;
         }
-        return false;
     }
 };
-
-struct KindName {
-    const char* name;
-    Kind kind;
-    size_t inputs, outputs;
-    bool gives_numbers;  // one for each matrix, not a matrix
-};
-
-const KindName& kind_of(const std::string& kernel) {
-    static const KindName KINDS[] = {
-        {"solve", Kind::Solve, 2, 1, false},        {"inv", Kind::Inverse, 1, 1, false},
-        {"det", Kind::Determinant, 1, 1, true},     {"slogdet", Kind::LogDeterminant, 1, 2, true},
-        {"cofactor", Kind::Cofactors, 1, 1, false},
-    };
-    for (const KindName& known : KINDS) {
-        if (kernel == known.name) {
-            return known;
-        }
-    }
-    malformed("Call: there is no kernel " + kernel);
-}
-
-// The strides of an operand along the batch, 0 where it is broadcast; throws if it does not fit.
-Stack stack_of(const Operand& operand, const Shape& batch, size_t dimensions) {
-    Stack stack{operand.view, Shape(batch.size(), 0)};
-    const Shape& shape = operand.shape;
-    if (shape.size() < dimensions || shape.size() - dimensions > batch.size()) {
-        malformed("Call: an operand has too few or too many dimensions for its kernel");
-    }
-    const size_t own = shape.size() - dimensions;
-    for (size_t d = 0; d < own; ++d) {
-        const size_t place = d + batch.size() - own;
-        if (shape[d] != 1 && shape[d] != batch[place]) {
-            malformed("Call: the batches of the operands do not fit");
-        }
-        stack.steps[place] = shape[d] == 1 ? 0 : operand.view.strides[d];
-    }
-    if (dimensions == 2) {
-        stack.row = operand.view.strides[own];
-        stack.col = operand.view.strides[own + 1];
-    }
-    return stack;
-}
-
-bool are_of(Dtype dtype, const std::vector<Operand>& operands, const BufferTable& table) {
-    return std::all_of(operands.begin(), operands.end(),
-                       [&](const Operand& operand) { return table.dtype(operand.view) == dtype; });
-}
-
-void check_sizes(Kind kind, const std::vector<Operand>& inputs, const Shape& out, bool gives_numbers) {
-    const Shape& a = inputs[0].shape;
-    const int64_t n = a.back();
-    bool fits = a[a.size() - 2] == n;
-    if (kind == Kind::Solve) {
-        const Shape& b = inputs[1].shape;
-        fits = fits && b.size() >= 2 && b[b.size() - 2] == n && out.size() >= 2 && out.back() == b.back();
-    } else if (!gives_numbers) {
-        fits = fits && out.size() >= 2 && out.back() == n;
-    }
-    if (!fits || (!gives_numbers && out[out.size() - 2] != n)) {
-        malformed("Call: the sizes of the operands do not fit its kernel");
-    }
-}
 
 }  // namespace
 
-std::unique_ptr<NativeCall> make_small_matrices(const std::string& kernel, const std::vector<Operand>& inputs,
-                                                const std::vector<Operand>& outputs, const BufferTable& table) {
-    const KindName& known = kind_of(kernel);
-    if (inputs.size() != known.inputs || outputs.size() != known.outputs || inputs[0].shape.size() < 2) {
-        malformed("Call: wrong operands for kernel " + kernel);
+std::unique_ptr<NativeCall> make_small_matrices(MatrixBatch batch) {
+    switch (batch.kind) {
+        case MatrixKind::Solve:
+        case MatrixKind::Inverse:
+        case MatrixKind::Determinant:
+        case MatrixKind::LogDeterminant:
+        case MatrixKind::Cofactors:
+            break;
+        default:
+            return nullptr;
     }
-    const Dtype dtype = table.dtype(inputs[0].view);
-    const int64_t n = inputs[0].shape.back();
-    if ((dtype != Dtype::F32 && dtype != Dtype::F64) || !are_of(dtype, inputs, table) ||
-        !are_of(dtype, outputs, table) || n < 1 || n > LARGEST) {
+    if (batch.n > LARGEST) {
         return nullptr;
     }
-    const Shape& out = outputs[0].shape;
-    check_sizes(known.kind, inputs, out, known.gives_numbers);
-    if (checked_size(out) == 0) {
-        return nullptr;
+    if (batch.dtype == Dtype::F32) {
+        return std::make_unique<Batch<float>>(std::move(batch));
     }
-    for (const Operand& written : outputs) {
-        for (const Operand& read : inputs) {
-            if (table.may_overlap(written.view, written.shape, read.view, read.shape)) {
-                return nullptr;
-            }
-        }
-    }
-    const size_t dimensions = known.gives_numbers ? 0 : 2;
-    const Shape batch(out.begin(), out.end() - static_cast<int64_t>(dimensions));
-    std::vector<Stack> stacks;
-    for (const Operand& operand : inputs) {
-        stacks.push_back(stack_of(operand, batch, 2));
-    }
-    for (const Operand& operand : outputs) {
-        if (operand.shape.size() != batch.size() + dimensions) {
-            malformed("Call: the batches of the results differ");
-        }
-        stacks.push_back(stack_of(operand, batch, dimensions));
-    }
-    const int64_t columns = known.gives_numbers ? 0 : out.back();
-    const int size = static_cast<int>(n);
-    if (dtype == Dtype::F32) {
-        return std::make_unique<Batch<float>>(known.kind, size, columns, batch, std::move(stacks), inputs.size());
-    }
-    return std::make_unique<Batch<double>>(known.kind, size, columns, batch, std::move(stacks), inputs.size());
+    return std::make_unique<Batch<double>>(std::move(batch));
 }
 
 }  // namespace tracer

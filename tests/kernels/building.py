@@ -6,16 +6,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.linalg import cython_blas
+from scipy.linalg import cython_blas, cython_lapack
 
 from tracer import _kernels
-from tracer.lower.program import Buffer, Program, View
+from tracer.lower.program import Buffer, Call, Program, View
 from tracer.types import contiguous_strides
 
 DTYPES = [np.dtype(code) for code in "?bhilBHILfdFD"]
 NUMBERS = DTYPES[1:]
 
-_kernels.set_blas(cython_blas.__pyx_capi__)
+_kernels.set_blas(cython_blas.__pyx_capi__, lambda: cython_lapack.__pyx_capi__)
 
 
 def element_strides(array: np.ndarray) -> tuple[int, ...]:
@@ -74,3 +74,25 @@ def random_array(generator: np.random.Generator, dtype: np.dtype, shape: tuple[i
     if dtype.kind == "c":
         values = values + 1j * generator.standard_normal(shape)
     return np.asarray(values).astype(dtype)
+
+
+def build_call(
+    kernel: str, inputs: list[np.ndarray], results: list[np.ndarray], function: Callable[..., Any]
+) -> _kernels.Program:
+    """A program of one call, whose results are like the given arrays."""
+    buffers = [argument(array, i) for i, array in enumerate(inputs)]
+    views = [(whole(array, i), array.shape) for i, array in enumerate(inputs)]
+    outputs = []
+    for i, result in enumerate(results):
+        strides = contiguous_strides(result.shape)
+        outputs.append((View(len(buffers), 0, strides), result.shape))
+        buffers.append(Buffer("output", result.dtype, result.shape, strides, i, 0))
+    call = Call(function, tuple(views), tuple(outputs), "user.py:1", kernel)
+    program = Program(tuple(buffers), (), (call,), 0, len(results), "test")
+    program.verify()
+    return _kernels.Program(program)
+
+
+def refuse(*arrays: np.ndarray) -> None:
+    """What a kernel must not leave its work to."""
+    raise AssertionError("the kernel gave up")

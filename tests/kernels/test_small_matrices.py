@@ -7,11 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from kernels.building import argument, whole
-
-from tracer import _kernels
-from tracer.lower.program import Buffer, Call, Program, View
-from tracer.types import contiguous_strides
+from kernels.building import build_call, refuse
 
 KERNELS: dict[str, Callable[..., Any]] = {
     "solve": np.linalg.solve,
@@ -22,30 +18,9 @@ KERNELS: dict[str, Callable[..., Any]] = {
 }
 
 
-def build(
-    kernel: str, inputs: list[np.ndarray], results: list[np.ndarray], function: Callable[..., Any]
-) -> _kernels.Program:
-    """A program of one call, whose results are like the given arrays."""
-    buffers = [argument(array, i) for i, array in enumerate(inputs)]
-    views = [(whole(array, i), array.shape) for i, array in enumerate(inputs)]
-    outputs = []
-    for i, result in enumerate(results):
-        strides = contiguous_strides(result.shape)
-        outputs.append((View(len(buffers), 0, strides), result.shape))
-        buffers.append(Buffer("output", result.dtype, result.shape, strides, i, 0))
-    call = Call(function, tuple(views), tuple(outputs), "user.py:1", kernel)
-    program = Program(tuple(buffers), (), (call,), 0, len(results), "test")
-    program.verify()
-    return _kernels.Program(program)
-
-
 def results_of(kernel: str, *inputs: np.ndarray) -> list[np.ndarray]:
     found = KERNELS[kernel](*inputs)
     return [np.asarray(item) for item in (found if isinstance(found, tuple) else (found,))]
-
-
-def refuse(*arrays: np.ndarray) -> None:
-    raise AssertionError("the kernel gave up")
 
 
 def matrices(dtype: str, *shape: int) -> np.ndarray:
@@ -56,7 +31,7 @@ def matrices(dtype: str, *shape: int) -> np.ndarray:
 
 def check(kernel: str, *inputs: np.ndarray) -> None:
     wanted = results_of(kernel, *inputs)
-    made = build(kernel, list(inputs), wanted, refuse).run(list(inputs))
+    made = build_call(kernel, list(inputs), wanted, refuse).run(list(inputs))
     tolerance = 1e-4 if inputs[0].dtype == np.float32 else 1e-12
     for one, other in zip(made, wanted, strict=True):
         assert one.dtype == other.dtype
@@ -86,7 +61,7 @@ def test_large_batches_are_shared_out() -> None:
     check("inv", a)
     a[12345] = 1.0
     with pytest.raises(np.linalg.LinAlgError, match="Singular matrix"):
-        build("inv", [a], [a], np.linalg.inv).run([a])
+        build_call("inv", [a], [a], np.linalg.inv).run([a])
 
 
 @pytest.mark.parametrize("kernel", list(KERNELS))
@@ -111,7 +86,7 @@ def test_what_is_out_of_the_ordinary_is_left_to_the_function(kernel: str, odd: l
         seen.append(arrays)
         return tuple(results)
 
-    program = build(kernel, inputs, results, function)
+    program = build_call(kernel, inputs, results, function)
     for made in program.run(inputs):
         assert (made == 5.0).all()
     program.run(usual)
@@ -123,7 +98,7 @@ def test_what_is_out_of_the_ordinary_is_left_to_the_function(kernel: str, odd: l
 def test_determinants_out_of_range_are_left_to_the_function(kernel: str, scale: float) -> None:
     a = scale * np.eye(2)
     result = np.full(() if kernel == "det" else (2, 2), 5.0)
-    assert (build(kernel, [a], [result], lambda a: result).run([a])[0] == 5.0).all()
+    assert (build_call(kernel, [a], [result], lambda a: result).run([a])[0] == 5.0).all()
 
 
 def test_nan_in_right_sides_stays_in_its_column() -> None:
@@ -134,7 +109,7 @@ def test_nan_in_right_sides_stays_in_its_column() -> None:
 
 def test_other_types_and_sizes_are_left_to_the_function() -> None:
     for a in (np.eye(2, dtype="D"), np.eye(33), np.empty((0, 2, 2)), np.empty((0, 0))):
-        program = build("inv", [a], [a], lambda a: a)
+        program = build_call("inv", [a], [a], lambda a: a)
         np.testing.assert_array_equal(program.run([a])[0], a)
 
 
@@ -153,4 +128,4 @@ def test_malformed_calls_are_refused() -> None:
         ("inv", [b], np.ones((2, 2, 2))),
     ]:
         with pytest.raises(ValueError):
-            build(kernel, inputs, [result], refuse)
+            build_call(kernel, inputs, [result], refuse)

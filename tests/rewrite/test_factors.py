@@ -62,6 +62,22 @@ def test_singular_matrix(singular):
     assert np.isnan(gradient).all()
 
 
+def test_a_cholesky_factor_is_a_triangle():
+    def cost(a, b):
+        factor = np.linalg.cholesky(a @ a.T)
+        return np.sum(np.linalg.solve(factor.T, np.linalg.solve(factor, b)) ** 2)
+
+    f = tracer.compile(tracer.value_and_grad(cost, argnums=(0, 1)))
+    for a in (matrix(), matrix().T):
+        b = RNG.normal(size=(SIZE, 2))
+        value, (_, of_b) = f(a, b)
+        x = np.linalg.solve(a @ a.T, b)
+        np.testing.assert_allclose(value, np.sum(x**2))
+        np.testing.assert_allclose(of_b, 2 * np.linalg.solve(a @ a.T, x), rtol=1e-9)
+    solves = {node.op.name for node in f.plan(a, b).graph.nodes() if "solve" in node.op.name}
+    assert solves == {"solve_triangular"}
+
+
 def test_what_shares_nothing_stays():
     b = np.ones((SIZE, 2))
     assert factored(tracer.compile(lambda a, b: np.linalg.solve(a, b)), matrix(), b) == 0
@@ -84,7 +100,7 @@ def test_stacks():
     right = np.stack([stack[:, :, 0]] * 2, axis=-1)
     wanted = zip(*(together(*pair) for pair in zip(stack, right, strict=True)), strict=True)
     for found, items in zip(tracer.vmap(together)(stack, right), wanted, strict=True):
-        np.testing.assert_array_equal(found, np.stack(items))
+        np.testing.assert_allclose(found, np.stack(items), rtol=1e-12, atol=1e-14)
     for found in tracer.vmap(together)(stack[:0], right[:0]):
         assert found.shape[0] == 0
     everywhere = tracer.compile(tracer.vmap(everything))(stack, right)

@@ -8,7 +8,7 @@ import numpy as np
 
 from tracer.graph.op import OPS
 from tracer.graph.rules import lift, literal
-from tracer.types import Shape
+from tracer.types import Shape, real_dtype
 
 
 def check_matrix(shape: Shape, square: bool = False) -> None:
@@ -74,7 +74,14 @@ def completed(a: Any, lower: bool = True, conjugate: bool = True) -> Any:
     return on_diagonal(diagonal, part + (adjoint(part) if conjugate else turned(part)))
 
 
-def folded(g: Any, lower: bool = True) -> Any:
-    """The adjoint derivative with respect to the triangle that is read, from that of the whole Hermitian matrices."""
-    g = g + adjoint(g)
-    return on_diagonal(g / 2, triangle(g, lower, strict=True))
+def halved(x: Any, lower: bool = True) -> Any:
+    """One triangle, its diagonal halved and real: with its own adjoint it makes up a Hermitian matrix.
+
+    From twice the adjoint derivative with respect to Hermitian matrices it makes that with respect to the triangle that
+    is read.
+    """
+    size = x.shape[-1]
+    if x.dtype.kind == "c":
+        x = on_diagonal(np.real(x).astype(x.dtype), x)
+    weights = triangle(np.ones((size, size)), lower) - 0.5 * np.eye(size)
+    return x * literal(weights.astype(real_dtype(x.dtype)), x)

@@ -19,7 +19,7 @@ from tracer.graph.matrix_rules import (
     completed,
     conjugated,
     diagonal_part,
-    folded,
+    halved,
     turned,
 )
 from tracer.graph.op import OPS, Op, batched_as, composite, declare
@@ -78,7 +78,7 @@ def _eigh_vjp(g: Any, y: Any, a: Any, lower: bool) -> Any:
         inner = _gaps(values) * (adjoint(vectors) @ conjugated(of_vectors))
     if of_values is not None:
         inner = inner + as_diagonal(of_values, vectors.dtype)
-    return conjugated(folded(vectors @ inner @ adjoint(vectors), lower))
+    return conjugated(halved(vectors @ (inner + adjoint(inner)) @ adjoint(vectors), lower))
 
 
 def _eigh_jvp(tangents: Any, y: Any, a: Any, lower: bool) -> Any:
@@ -96,6 +96,7 @@ EIGH: Op = declare(
         vjp=(_eigh_vjp,),
         jvp=_eigh_jvp,
         batch=batched_as("eigh"),
+        call_kernel=lambda lower: "eigh_lower" if lower else "eigh_upper",
         doc="Eigenvalues, rising, and eigenvectors of Hermitian matrices, of which one triangle is read.",
     )
 )
@@ -114,6 +115,7 @@ EIGVALSH: Op = declare(
         vjp=(_eigvalsh_vjp,),
         jvp=lambda tangents, y, a, lower: _eigh_jvp(tangents, EIGH(a, lower=lower), a, lower)[0],
         batch=batched_as("eigvalsh"),
+        call_kernel=lambda lower: "eigvalsh_lower" if lower else "eigvalsh_upper",
         doc="Eigenvalues, rising, of Hermitian matrices, of which one triangle is read.",
     )
 )

@@ -36,6 +36,7 @@ FACTORS: Op = declare(
         lambda types: TupleType((types[0], ArrayType(np.dtype(np.int32), types[0].shape[:-1]))),
         _factors_value,
         batch=batched_as("factors"),
+        call_kernel=lambda: "factors",
         doc="Both triangular factors of a matrix in one, transposed, and the exchanges of its rows.",
     )
 )
@@ -54,6 +55,7 @@ SOLVE_BY_FACTORS: Op = declare(
         lambda types, transposed: types[2],
         _solve_value,
         batch=batched_as("solve_by_factors"),
+        call_kernel=lambda transposed: "solve_transposed_by_factors" if transposed else "solve_by_factors",
         doc="Solution x of a @ x = b, or of a.T @ x = b, from the factors of a.",
     )
 )
@@ -77,6 +79,7 @@ INVERSE_OF_FACTORS: Op = declare(
         lambda types, singular: types[0],
         _inverse_value,
         batch=batched_as("inverse_of_factors"),
+        call_kernel=lambda singular: "inverse_of_factors",
         doc="Inverse of a matrix from its factors.",
     )
 )
@@ -102,6 +105,7 @@ DETERMINANT_OF_FACTORS: Op = declare(
         ),
         _determinant_value,
         batch=batched_as("determinant_of_factors"),
+        call_kernel=lambda: "determinant_of_factors",
         doc="Sign and logarithm of the absolute value of the determinant of a matrix from its factors.",
     )
 )

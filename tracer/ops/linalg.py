@@ -20,13 +20,12 @@ from tracer.graph.matrix_rules import (
     check_matrix,
     completed,
     conjugated,
-    folded,
-    on_diagonal,
+    halved,
     triangle,
     turned,
 )
 from tracer.graph.op import OPS, Op, batched_as, composite, declare
-from tracer.graph.rules import given, literal
+from tracer.graph.rules import given
 from tracer.graph.scipy_extensions import blas_routine
 from tracer.types import ArrayType, TupleType, broadcast_shapes, real_dtype
 
@@ -318,20 +317,12 @@ SOLVE_TRIANGULAR: Op = declare(
         batch=lambda inputs, is_batched, size, **params: _batched_system(
             inputs, is_batched, lambda a, b: SOLVE_TRIANGULAR(a, b, **params)
         ),
+        call_kernel=lambda lower, unit: f"solve_{'unit_' * unit}{'lower' if lower else 'upper'}",
         doc="Solution x of a @ x = b with one triangle of a; with unit=True its diagonal counts as ones.",
     )
 )
 
 # --- Cholesky ----------------------------------------------------------------------------------------------------
-
-
-def _half(x: Any) -> Any:
-    """The lower triangle, its diagonal halved and real."""
-    size = x.shape[-1]
-    if x.dtype.kind == "c":
-        x = on_diagonal(np.real(x).astype(x.dtype), x)
-    weights = np.tril(np.ones((size, size))) - 0.5 * np.eye(size)
-    return x * literal(weights.astype(real_dtype(x.dtype)), x)
 
 
 def _cholesky_value(a: Any, failing: str) -> Any:
@@ -346,15 +337,17 @@ def _cholesky_value(a: Any, failing: str) -> Any:
 
 
 def _cholesky_vjp(g: Any, y: Any, a: Any, failing: str) -> Any:
+    # Murray, "Differentiation of the Cholesky decomposition" (2016). What is Hermitian is solved with from both sides
+    # without a transpose in between.
     upper = adjoint(y)
-    inner = SOLVE_TRIANGULAR(upper, _half(upper @ conjugated(g)), lower=False, unit=False)
-    whole = adjoint(SOLVE_TRIANGULAR(upper, adjoint(inner), lower=False, unit=False))
-    return conjugated(folded(whole))
+    inner = halved(upper @ conjugated(g))
+    left = SOLVE_TRIANGULAR(upper, inner + adjoint(inner), lower=False, unit=False)
+    return conjugated(halved(SOLVE_TRIANGULAR(upper, adjoint(left), lower=False, unit=False)))
 
 
 def _cholesky_jvp(tangents: Any, y: Any, a: Any, failing: str) -> Any:
     left = SOLVE_TRIANGULAR(y, completed(tangents[0]), lower=True, unit=False)
-    return y @ _half(SOLVE_TRIANGULAR(y, adjoint(left), lower=True, unit=False))
+    return y @ halved(SOLVE_TRIANGULAR(y, adjoint(left), lower=True, unit=False))
 
 
 CHOLESKY: Op = declare(
@@ -366,6 +359,7 @@ CHOLESKY: Op = declare(
         vjp=(_cholesky_vjp,),
         jvp=_cholesky_jvp,
         batch=batched_as("cholesky"),
+        call_kernel=lambda failing: "cholesky",
         doc='Lower triangular L with L @ L^H = a, or with failing="nan" NaN where there is none; only the lower '
         "triangle of a is read, and only it has a derivative.",
     )

@@ -1,4 +1,4 @@
-"""A matrix that is solved with, inverted, and whose determinant is asked for, is factored once."""
+"""A matrix that is solved with, inverted, and whose determinant is asked for, is factored once: or is a factor."""
 
 from __future__ import annotations
 
@@ -8,7 +8,29 @@ from tracer.graph import lapack
 from tracer.graph.graph import Graph, rebuild
 from tracer.graph.node import Node, blame, item_nodes, make_node
 from tracer.ops.factors import DETERMINANT_OF_FACTORS, FACTORS, INVERSE_OF_FACTORS, SOLVE_BY_FACTORS
-from tracer.ops.linalg import INV, SLOGDET, SOLVE
+from tracer.ops.linalg import CHOLESKY, INV, SLOGDET, SOLVE, SOLVE_TRIANGULAR
+
+
+def use_triangles(graph: Graph) -> Graph:
+    """Solve with a Cholesky factor, or its transpose, as with the triangle that it is.
+
+    Its diagonal has no zeros, so that the one solves what the other does.
+    """
+    order = graph.nodes()
+    if not any(node.op is CHOLESKY for node in order):
+        return graph
+
+    def transform(node: Node, inputs: tuple[Node, ...]) -> Node | None:
+        if node.op is not SOLVE or node.params["structure"] != "any" or len(node.inputs[0].shape) != 2:
+            return None
+        matrix, transposed = _without_transpose(node.inputs[0])
+        size = matrix.shape[-1]
+        if matrix.op is not CHOLESKY or size is None or size <= lapack.SMALL:
+            return None
+        with blame(node.line):
+            return make_node(SOLVE_TRIANGULAR, inputs, {"lower": not transposed, "unit": False})
+
+    return Graph(graph.inputs, rebuild(graph.outputs, transform, order=order))
 
 
 def share_factors(graph: Graph) -> Graph:
@@ -52,6 +74,11 @@ def _subject(node: Node) -> tuple[Node, bool] | None:
     right = node.inputs[1]
     if node.params["structure"] != "any" or right.dtype != matrix.dtype or len(right.shape) != 2 or not right.shape[1]:
         return None
+    return _without_transpose(matrix)
+
+
+def _without_transpose(matrix: Node) -> tuple[Node, bool]:
+    """A matrix, and whether it was the transpose of it."""
     if matrix.op.name == "transpose" and matrix.params["axes"] == (1, 0):
         return matrix.inputs[0], True
     return matrix, False

@@ -20,7 +20,7 @@ from tracer.rewrite.branches import lazy_branches
 from tracer.rewrite.canonical import CANONICAL
 from tracer.rewrite.draws import merge_draws
 from tracer.rewrite.driver import rewrite
-from tracer.rewrite.factors import share_factors
+from tracer.rewrite.factors import share_factors, use_triangles
 from tracer.rewrite.loops import has_bodies, map_bodies, merge, prune
 from tracer.rewrite.motion import move_out
 from tracer.rewrite.rule import Frozen, Rule
@@ -122,6 +122,7 @@ PASSES: list[tuple[str, Pass]] = [
     ("write out short axes", write_out_short_axes),
     ("merge draws", merge_draws),
     ("share sorts", share_sorts),
+    ("use triangles", use_triangles),
     ("share factors", share_factors),
 ]
 """What `optimise` runs, top to bottom: common subexpressions are shared and dead code is gone by construction."""

@@ -27,7 +27,7 @@ log_stretches = _kernels.log_stretches
 thread_count = _kernels.get_threads
 scalar_operations = _kernels.list_operations
 
-_kernels.set_blas(extension("cython_blas").__pyx_capi__)
+_kernels.set_blas(extension("cython_blas").__pyx_capi__, lambda: extension("cython_lapack").__pyx_capi__)
 config.listen("threads", _kernels.set_threads)
 
 _DTYPES = {dtype.name: dtype for dtype in DTYPES}
