@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
+from tracer import device
 from tracer.records import NamedTuple
 from tracer.tracing.reads import owner_of, place_of
 
@@ -117,6 +118,8 @@ def _shares(cluster: Sequence[tuple[int | None, Array]]) -> bool:
 
 def share_memory(one: Array, other: Array) -> bool:
     """Whether two arrays have an element in common; also if that would take too long to find out."""
+    if device.is_on_gpu(one) or device.is_on_gpu(other):
+        return device.is_on_gpu(one) and device.is_on_gpu(other) and bool(device.cupy().may_share_memory(one, other))
     try:
         return np.shares_memory(one, other, max_work=_WORK)  # type: ignore[arg-type]
     except np.exceptions.TooHardError:

@@ -13,6 +13,7 @@ from tracer.derivatives.functions import Transform
 from tracer.derivatives.reverse import check_cost, grad_of_function
 from tracer.derivatives.values import grad_of_value
 from tracer.errors.branches import BRANCHES as BRANCHES_CHOICE
+from tracer.errors.device import DEVICE_CHOICE
 from tracer.graph.graph import toposort
 from tracer.graph.node import INPUT, Node
 from tracer.pipeline import Finish
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     Updates = UpdateRule | Mapping[Shared, Any] | Iterable[tuple[Shared, Any]]
 BACKENDS = ("cpu", "reference")
+DEVICES = (None, "cpu", "gpu")
 MODES = ("fast", "check")
 BRANCHES = ("raise", "guard")
 
@@ -41,6 +43,7 @@ def compile(
     updates: Updates | None = None,
     params: Sequence[Shared] | None = None,
     backend: str | None = None,
+    device: str | None = None,
     mode: str = "fast",
     name: str | None = None,
     branches: str = "raise",
@@ -59,6 +62,10 @@ def compile(
         What an update rule trains; every float shared variable that the cost depends on if None.
     backend : {"cpu", "reference"}, optional
         The executor; `tracer.config.backend` if None. "reference" runs the graph with NumPy, op by op.
+    device : {"cpu", "gpu"}, optional
+        Where it runs. If None, on the GPU when an argument is an array there (CuPy's, or of a library that lends its
+        memory), and else where `tracer.config.device` says. Results are arrays on the GPU if an argument is one, and
+        NumPy's if not; shared variables move to where they are used.
     mode : {"fast", "check"}
         "check" runs the plain function, the reference and the kernels at every call and compares them.
     name : str, optional
@@ -106,6 +113,8 @@ def compile(
         raise ValueError(BRANCHES_CHOICE.format(branches=branches))
     if backend is not None and backend not in BACKENDS:
         raise ValueError(f"backend must be one of {BACKENDS}, not {backend!r}")
+    if device not in DEVICES:
+        raise ValueError(DEVICE_CHOICE.format(device=device))
     if mode not in MODES:
         raise ValueError(f"mode must be one of {MODES}, not {mode!r}")
     if params is not None and _rule(updates) is None:
@@ -117,7 +126,8 @@ def compile(
         label = name or label_of(inner)
         floats = inner.argnums if isinstance(inner, Transform) else ()
         finish = None if updates is None else _finish(updates, params, label)
-        return _kind(mode)(inner, backend=backend, name=label, finish=finish, traced_floats=floats, branches=branches)
+        where = {"backend": backend, "device": device}
+        return _kind(mode)(inner, **where, name=label, finish=finish, traced_floats=floats, branches=branches)
 
     return wrap_function if function is None else wrap_function(function)
 

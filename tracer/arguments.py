@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tracer import errors
+from tracer import device, errors
 from tracer.aliasing import Group
 from tracer.ops.generators import source_of
 from tracer.records import NamedTuple
@@ -73,20 +73,22 @@ def entry_of(array: np.ndarray[Any, Any]) -> Entry:
     return array.dtype, array.shape, array.strides
 
 
-def as_input(value: Any, name: str) -> np.ndarray[Any, Any]:
+def as_input(value: Any, name: str, on_gpu: bool = False) -> Any:
     """An array argument in a form that programs take: plain ndarray, traced dtype, aligned, whole-element strides.
+
+    For a program on a GPU, one that is there already becomes an array of CuPy of the same memory.
 
     Raises TypeError for a dtype that cannot be traced.
     """
     trace.check_array(value, name)
-    array = np.asarray(value)
+    array = device.to_gpu(value) if on_gpu and device.is_on_gpu(value) else device.to_host(value)
     trace.check_dtype(array, name)
     return in_whole_elements(array)
 
 
 def in_whole_elements(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """An array that programs take, aligned and with strides of whole elements: itself, or a copy."""
-    if not array.flags.aligned or any(stride % array.itemsize for stride in array.strides):
+    if not getattr(array.flags, "aligned", True) or any(stride % array.itemsize for stride in array.strides):
         return array.copy(order="C")
     return array
 
@@ -95,7 +97,7 @@ def is_array_like(value: Any) -> bool:
     """Whether an argument is traced: an array, a NumPy scalar, or something that turns into one."""
     if isinstance(value, np.ndarray | np.generic):
         return True
-    return hasattr(value, "__array__") and not isinstance(value, type | Proxy)
+    return (hasattr(value, "__array__") or device.is_on_gpu(value)) and not isinstance(value, type | Proxy)
 
 
 class _Identity:

@@ -29,6 +29,7 @@ from tracer.arguments import (
 )
 from tracer.collecting import without_collector
 from tracer.config import config
+from tracer.device import is_on_gpu
 from tracer.errors import branches as texts
 from tracer.explaining import Explained, Profilable, explained_plan, job_of
 from tracer.generator_cells import state_cell
@@ -48,6 +49,7 @@ from tracer.pipeline import (
 from tracer.records import NamedTuple
 from tracer.repeated_graph import no_results, repeated_trace
 from tracer.repeating import MOST_RUNS, Call, Calls, GeneratorState, Repeatable
+from tracer.run.backend import chosen
 from tracer.run.cpu import Dispatcher
 from tracer.tracing import trace
 from tracer.tracing.capture import Earlier, label_of, logger
@@ -175,6 +177,7 @@ class Compiled(Dispatcher, Repeatable, Profilable):
         function: Callable[..., Any],
         *,
         backend: str | None = None,
+        device: str | None = None,
         name: str | None = None,
         finish: Finish | None = None,
         traced_floats: Sequence[int] = (),
@@ -184,6 +187,7 @@ class Compiled(Dispatcher, Repeatable, Profilable):
         self.function = function
         self.name = name or label_of(function)
         self._backend = backend
+        self._device = device
         self._finish = finish
         self._traced_floats = frozenset(traced_floats)
         self._parameters = positional_names(function)
@@ -240,7 +244,12 @@ class Compiled(Dispatcher, Repeatable, Profilable):
         if self._finish is not None or _find(getattr(self, "__module__", None), name) is self:
             return name  # as functions: by the name in their module
         branches = "guard" if self._is_guarded else "raise"
-        options: dict[str, Any] = {"backend": self._backend, "name": self.name, "branches": branches}
+        options: dict[str, Any] = {
+            "backend": self._backend,
+            "device": self._device,
+            "name": self.name,
+            "branches": branches,
+        }
         return functools.partial(type(self), self.function, traced_floats=tuple(self._traced_floats), **options), ()
 
     def __copy__(self) -> Compiled:
@@ -301,7 +310,7 @@ class Compiled(Dispatcher, Repeatable, Profilable):
                 traced = repeated_trace(plan.traced, loop, generators)
                 if traced is None:
                     return NotImplemented
-                run = Plan(traced, arrays, self._backend or config.backend)
+                run = Plan(traced, arrays, self._where(calls.whole))
             with _lock:
                 self._runs = {other: kept for other, kept in self._runs.items() if other[0] in self._kept}
                 self._runs[key] = run
@@ -384,7 +393,10 @@ class Compiled(Dispatcher, Repeatable, Profilable):
                     traced = self._trace(leaves, signature)
             self._earlier.settle()
             self._note_reason(leaves, traced)
-            plan = Plan(traced, leaves.arrays, self._backend or config.backend)
+            where = leaves.key[1]
+            if self._backend is None and self._device is None and any(map(is_on_gpu, traced.captured)):
+                where = "gpu"
+            plan = Plan(traced, leaves.arrays, where)
             plan.phases = found
         with _lock:
             signature = self._signatures.setdefault(leaves.key, signature)
@@ -423,7 +435,8 @@ class Compiled(Dispatcher, Repeatable, Profilable):
         values, structure = flatten((tuple(args), dict(kwargs)))
         names = leaf_names(self._parameters, structure)
         floats = self._float_leaves(structure)
-        key: list[Any] = [structure, self._backend or config.backend, config.check_nan, ()]
+        where = self._where(values)
+        key: list[Any] = [structure, where, config.check_nan, ()]
         is_array: list[bool] = []
         originals: list[Any] = []
         weak: set[int] = set()
@@ -433,7 +446,7 @@ class Compiled(Dispatcher, Repeatable, Profilable):
                 same = next(n for n, item in enumerate((*originals, value)) if is_same_stream(item, value))
                 key.append(("generator", source_of(value), same))
             elif is_array_like(value) or (position in floats and type(value) in (float, complex)):
-                values[position] = array = as_input(value, names[position])
+                values[position] = array = as_input(value, names[position], where == "gpu")
                 key.append(entry_of(array))
             elif type(value) is float and position not in static and self._is_weak(structure, position, value):
                 values[position] = np.asarray(value)
@@ -446,6 +459,14 @@ class Compiled(Dispatcher, Repeatable, Profilable):
             is_array.append(True)
             originals.append(value)
         return Leaves(structure, values, is_array, tuple(key), names, originals, frozenset(weak))
+
+    def _where(self, values: Sequence[Any]) -> str:
+        """The backend of a call with these leaves: what was asked for, or the GPU if some are on it."""
+        if self._backend is not None:
+            return self._backend
+        if self._device is None:
+            return "gpu" if any(map(is_on_gpu, values)) else chosen()
+        return "gpu" if self._device == "gpu" else str(config.backend)
 
     def _is_weak(self, structure: Structure, position: int, value: float) -> bool:
         """Whether a Python float is traced: at a place that has had another one before, unless that did not work."""

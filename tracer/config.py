@@ -37,6 +37,8 @@ FLAGS: dict[str, Flag] = {
     "jit": Flag("auto", ("auto", "off", "always")),
     "jit_cache": Flag("auto"),
     "roll_loops": Flag("auto", ("auto", "off")),
+    "device": Flag("cpu", ("cpu", "gpu", "gpu0", "cuda", "cuda0")),
+    "gpu_fallback": Flag("warn", ("warn", "raise", "silent")),
     "floatX": Flag("float64", ("float64", "float32")),
     # functions of symbolic variables
     "mode": Flag("Mode", _MODES),
@@ -64,7 +66,6 @@ FLAGS: dict[str, Flag] = {
     "profiling.n_ops": Flag(20),
     "profiling.destination": Flag("stderr"),
     # Accepted so that programs and environments keep working; nothing here depends on them.
-    "device": Flag("cpu", ("cpu",)),
     "cast_policy": Flag("custom", ("custom", "numpy+floatX")),
     "int_division": Flag("int", ("int", "raise", "floatX")),
     "profile_optimizer": Flag(False),
@@ -156,6 +157,13 @@ class Config(_Settings):
     roll_loops : str
         "auto": a long Python `for` in a compiled function becomes one loop of its program where the iterations are
         alike; "off": every iteration is recorded (environment: ``TRACER_ROLL_LOOPS``).
+    device : str
+        Where compiled functions run that do not say and whose arguments do not tell: "cpu" or "gpu" (environment:
+        ``TRACER_DEVICE``). Functions that get arrays on a GPU run there in any case. Theano's names "gpu0", "cuda" and
+        "cuda0" mean "gpu".
+    gpu_fallback : str
+        What happens to an operation that has no form for the GPU: "warn" runs it on the CPU and says so once, "silent"
+        says nothing, "raise" is an error (environment: ``TRACER_GPU_FALLBACK``).
     floatX : str
         dtype of symbolic variables that name none: "float64" or "float32".
     mode, optimizer, linker : str
@@ -185,7 +193,17 @@ class Config(_Settings):
 
     def __init__(self) -> None:
         super().__init__()
-        for name in ("threads", "check_nan", "backend", "verify", "jit", "jit_cache", "roll_loops"):
+        for name in (
+            "threads",
+            "check_nan",
+            "backend",
+            "verify",
+            "jit",
+            "jit_cache",
+            "roll_loops",
+            "device",
+            "gpu_fallback",
+        ):
             text = os.environ.get(f"TRACER_{name.upper()}")
             if text is not None:
                 self.set(name, _read(f"environment variable TRACER_{name.upper()}", FLAGS[name], text))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tracer import errors, paths
+from tracer import device, errors, paths
 from tracer.aliasing import share_memory
 from tracer.arguments import Leaves, entry_of
 from tracer.config import config
@@ -192,7 +192,7 @@ def _trace_once(
 def value_of(node: Node, captured: np.ndarray[Any, Any] | None) -> np.ndarray[Any, Any] | None:
     """The array of an input that is not an argument: what was captured, or what a shared variable holds."""
     variable = None if captured is not None else owner(node)
-    return captured if variable is None else variable.cell[0]
+    return captured if variable is None else device.to_host(variable.cell[0])
 
 
 class _Arguments(NamedTuple):
@@ -227,7 +227,7 @@ def _proxies(leaves: Leaves, nodes: Sequence[Node], active: trace.Trace) -> tupl
             continue
         proxy = Proxy(node, active)
         proxy._strides = None if array.flags.c_contiguous else element_strides(array)
-        proxy._is_array = isinstance(original, np.ndarray)
+        proxy._is_array = isinstance(original, np.ndarray) or device.is_on_gpu(original)
         proxies.append(proxy)
     memory = [Proxy(node, active) for node in nodes[len(proxies) :]]
     for group, base in zip(leaves.groups, memory, strict=True):
@@ -368,6 +368,8 @@ class Plan:
         The rewritten graph.
     executable : backend.Executable
         What runs it.
+    on_gpu : bool
+        Whether that is on a GPU. Then the arrays of a run may be CuPy's, and NumPy's are sent there.
     phases : sequence of Phase
         What was done to make it.
     """
@@ -376,9 +378,10 @@ class Plan:
         self.traced = traced
         self.calls = 0
         self.phases: Sequence[Phase] = ()
-        inputs = (*arrays, *traced.captured, *(item.cell[0] for item in traced.shared))
+        self.on_gpu = backend_name == "gpu"
+        inputs = (*arrays, *traced.captured, *self.shared_values())
         self.entries = [entry_of(array) for array in inputs]
-        layouts = [(array.shape, element_strides(array)) for array in inputs]
+        layouts = backend.layouts_of(backend_name, inputs)
         self.packed = paths.pack(traced.questions)
         outputs = traced.graph.outputs
         self.asker: backend.Executable | None = None
@@ -389,10 +392,14 @@ class Plan:
                 outputs = (*outputs, *self.packed.nodes)
             else:
                 questions = optimise(Graph(traced.graph.inputs, tuple(self.packed.nodes)), verify=config.verify)
-                self.asker = backend.load(backend_name, questions, layouts)
+                self.asker = backend.load(backend_name, questions, layouts, traced.name)
         whole = traced.graph if outputs is traced.graph.outputs else Graph(traced.graph.inputs, outputs)
         self.graph = optimise(whole, verify=config.verify)
-        self.executable = backend.load(backend_name, self.graph, layouts)
+        self.executable = backend.load(backend_name, self.graph, layouts, traced.name)
+
+    def shared_values(self) -> list[Any]:
+        """The values of the shared variables, where the plan runs."""
+        return [item.value_on(self.on_gpu) if isinstance(item, Shared) else item.cell[0] for item in self.traced.shared]
 
     def matches(self) -> bool:
         """Whether captured values, shared variables and guards are still as the plan assumes."""
@@ -415,7 +422,7 @@ class Plan:
         `originals` are the caller's own objects, which `arguments` may be aligned copies of.
         """
         traced = self.traced
-        inputs = [*arguments, *traced.captured, *(item.cell[0] for item in traced.shared)]
+        inputs = [*arguments, *traced.captured, *self.shared_values()]
         if traced.written or traced.stored:
             pairs = zip(originals, arguments, strict=True)
             targets = [state if generators.is_generator(item) else item for item, state in pairs]
@@ -427,6 +434,8 @@ class Plan:
         except Exception as error:
             explain(error, self)
             raise
+        if self.on_gpu:
+            outputs = self._brought_home(originals, outputs)
         self.check(inputs, outputs)
         self.calls += 1
         count = traced.result_count
@@ -439,10 +448,20 @@ class Plan:
             np.copyto(traced.captured[position], value)
         return self.assemble(originals, outputs)
 
+    def _brought_home(self, originals: Sequence[Any], outputs: Sequence[Any]) -> list[Any]:
+        """The outputs of a GPU, those moved to the host that belong there."""
+        traced = self.traced
+        results_stay = any(map(device.is_on_gpu, originals))
+        stay = [results_stay] * traced.result_count
+        stay += [isinstance(item, Shared) for item in traced.updated]
+        stay += [device.is_on_gpu(originals[position]) for position in traced.written]
+        stay += [False] * (len(outputs) - len(stay))
+        return [value if on_gpu else device.to_host(value) for value, on_gpu in zip(outputs, stay, strict=True)]
+
     def _check_written(self, inputs: Sequence[Any]) -> None:
         """Raise an error if an array that the function writes is read-only or shares memory with another input."""
         for position in (*self.traced.written, *(self.traced.argument_count + place for place in self.traced.stored)):
-            if not inputs[position].flags.writeable:
+            if not device.is_on_gpu(inputs[position]) and not inputs[position].flags.writeable:
                 raise ValueError("assignment destination is read-only")
             for other, array in enumerate(inputs):
                 skipped = other == position or other in self.traced.covered
@@ -462,7 +481,7 @@ class Plan:
     def check(self, inputs: Sequence[np.ndarray[Any, Any]], outputs: Sequence[np.ndarray[Any, Any]]) -> None:
         """Raise FloatingPointError if a NaN was made and `config.check_nan` asks for it."""
         if config.check_nan and any(item.dtype.kind in "fc" and np.isnan(item).any() for item in outputs):
-            backend.find_nan(self.graph, inputs, self.traced.name)
+            backend.find_nan(self.graph, [device.to_host(array) for array in inputs], self.traced.name)
 
     def assemble(self, originals: Sequence[Any], outputs: Sequence[np.ndarray[Any, Any]]) -> Any:
         """Rebuild the nested result."""
@@ -487,5 +506,5 @@ def explain(error: Exception, plan: Plan) -> None:
 def setting_guards() -> list[tuple[str, Any, str, Any]]:
     """Guards on the settings that a plan was made under, and on no trace being on: then a call is traced, not run."""
     settings = vars(config)
-    guards = [("dict", settings, name, settings[name]) for name in ("check_nan", "backend")]
+    guards = [("dict", settings, name, settings[name]) for name in ("check_nan", "backend", "device")]
     return [*guards, ("dict", trace.RUNNING, "traces", 0)]

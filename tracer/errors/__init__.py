@@ -137,6 +137,14 @@ class UpdateError(TracerError, TypeError):
     """An update of a shared variable that cannot be: wrong type, shape, or twice the same variable."""
 
 
+class DeviceError(TracerError, RuntimeError):
+    """A GPU was asked for and there is none that works, or a function has no form for it."""
+
+
+class DeviceWarning(UserWarning):
+    """A part of a function on the GPU runs on the CPU."""
+
+
 class ConvergenceError(TracerError, RuntimeError):
     """An iteration has not come to its end within the steps that it may do."""
 
@@ -524,7 +532,10 @@ NOT_SUBSCRIPTABLE = (
     "{name} cannot be indexed: it holds a {kind}, not an array.\n"
     "HINT: make it of an array, shared(numpy.asarray(values)), or index the value itself: {name}.get_value()[0]."
 )
-SHARED_TARGET = "shared variables live on the CPU; there is no device {target!r}.\nHINT: leave target out."
+SHARED_TARGET = (
+    "a shared variable lives on the CPU or on the GPU; there is no device {target!r}.\n"
+    "HINT: leave target out, or target='gpu'."
+)
 
 # --- dtypes of symbolic variables --------------------------------------------------------------------------------
 

@@ -8,10 +8,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from tracer import errors
+from tracer.config import config
 from tracer.graph.graph import Graph
 from tracer.graph.node import Node
 from tracer.lower.build import Layout
 from tracer.run import cpu, reference
+from tracer.types import contiguous_strides, element_strides
 
 Array = np.ndarray[Any, Any]
 
@@ -36,9 +38,45 @@ class Executable(Protocol):
         ...
 
 
-def load(name: str, graph: Graph, layouts: Sequence[Layout]) -> Executable:
-    """Compile a graph for "cpu" or "reference"; layouts are the (shape, strides in elements) of its inputs."""
-    return reference.Executable(graph) if name == "reference" else cpu.Executable(graph, layouts)
+def chosen() -> str:
+    """The backend that the settings name, for what says nothing itself."""
+    return "gpu" if config.device != "cpu" else str(config.backend)
+
+
+def layouts_of(name: str, inputs: Sequence[Array]) -> list[Layout]:
+    """The (shape, strides in elements) that inputs have where a backend runs: what is sent to a GPU has no gaps."""
+    return [
+        (array.shape, contiguous_strides(array.shape))
+        if name == "gpu" and isinstance(array, np.ndarray)
+        else (array.shape, element_strides(array))
+        for array in inputs
+    ]
+
+
+def load(name: str, graph: Graph, layouts: Sequence[Layout], function: str = "") -> Executable:
+    """Compile a graph for a backend.
+
+    Parameters
+    ----------
+    name : {"cpu", "gpu", "reference"}
+    graph : Graph
+    layouts : sequence of Layout
+        Of its inputs, as `layouts_of` gives them.
+    function : str
+        The user's function, for messages.
+
+    Raises
+    ------
+    DeviceError
+        If a GPU is asked for and there is none.
+    """
+    if name == "reference":
+        return reference.Executable(graph)
+    if name == "gpu":
+        from tracer.run.cuda import executor  # loads CuPy
+
+        return executor.Executable(graph, layouts, function)
+    return cpu.Executable(graph, layouts)
 
 
 def find_nan(graph: Graph, arrays: Sequence[Array], function: str) -> None:

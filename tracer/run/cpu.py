@@ -26,6 +26,7 @@ time_memory = _kernels.time_memory
 log_stretches = _kernels.log_stretches
 thread_count = _kernels.get_threads
 scalar_operations = _kernels.list_operations
+instruction_set = _kernels.active_isa
 
 _kernels.set_blas(extension("cython_blas").__pyx_capi__, lambda: extension("cython_lapack").__pyx_capi__)
 config.listen("threads", _kernels.set_threads)

@@ -113,7 +113,7 @@ class Mode:
             Of the function, for messages.
         """
         graph = self.optimise(graph)
-        return graph, backend.load("reference" if self.linker == "py" else config.backend, graph, layouts)
+        return graph, backend.load("reference" if self.linker == "py" else backend.chosen(), graph, layouts, name)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(linker={self.linker!r}, optimizer={self.optimizer!r})"

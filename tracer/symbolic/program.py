@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from tracer import errors
+from tracer import device, errors
 from tracer.arguments import entry_of, in_whole_elements
 from tracer.collecting import without_collector
 from tracer.config import config
@@ -28,7 +28,7 @@ from tracer.tracing.proxy import Proxy, unwrap
 from tracer.tracing.replay import leaves_of, replay
 from tracer.tracing.shared import Shared, SharedVariable
 from tracer.tracing.symbolic_type import TensorType
-from tracer.types import element_strides, type_of
+from tracer.types import type_of
 
 Array = np.ndarray[Any, Any]
 
@@ -115,7 +115,7 @@ class Native:
     def compile(self, graph: Graph, layouts: Sequence[Layout], name: str) -> tuple[Graph, backend.Executable]:
         """As of `Compiler`."""
         graph = optimise(graph, verify=config.verify)
-        return graph, backend.load(config.backend, graph, layouts)
+        return graph, backend.load(backend.chosen(), graph, layouts, name)
 
 
 class _Signature:
@@ -224,22 +224,38 @@ class SymbolicProgram:
         except Exception as error:
             self.explain(error, flat.arrays)
             raise
+        arrays = self._brought_home(arrays, plan.counts)
         if config.check_nan and any(item.dtype.kind in "fc" and np.isnan(item).any() for item in arrays):
-            backend.find_nan(plan.graph, flat.arrays, self.name)
+            backend.find_nan(plan.graph, [device.to_host(array) for array in flat.arrays], self.name)
         results = _unflatten(self.results, arrays, plan.counts, plan.statics)
         count = len(self.outputs)
         for variable, value in zip(self.updates, results[count:], strict=True):
             variable.store(value)
         return results[:count]
 
+    def _shared_values(self) -> list[Any]:
+        """The values of the shared variables, arrays where the program runs."""
+        on_gpu = backend.chosen() == "gpu"
+        return [item.value_on(on_gpu) if isinstance(item, Shared) else item.cell[0] for item in self.shared]
+
+    def _brought_home(self, arrays: Sequence[Any], counts: Sequence[int]) -> list[Any]:
+        """The results of a run: on the host, but for new values of shared arrays, which stay on a GPU."""
+        variables = [*([None] * len(self.outputs)), *self.updates]
+        stay = [
+            isinstance(variable, Shared) and count == 1
+            for variable, count in zip(variables, counts, strict=True)
+            for _ in range(count)
+        ]
+        return [array if on_gpu else device.to_host(array) for array, on_gpu in zip(arrays, stay, strict=True)]
+
     # --- plans ---------------------------------------------------------------------------------------------------
 
     def find_plan(self, values: Sequence[Any]) -> tuple[Flat, SymbolicPlan]:
         """The plan for values, compiled if need be, and the values taken apart."""
-        flat = _flatten(self.kinds, [*values, *(item.cell[0] for item in self.shared)])
+        flat = _flatten(self.kinds, [*values, *self._shared_values()])
         arrays = [in_whole_elements(array) for array in flat.arrays]
         flat = flat._replace(arrays=arrays)
-        key = (config.backend, tuple(map(entry_of, arrays)), tuple(flat.statics))
+        key = (backend.chosen(), tuple(map(entry_of, arrays)), tuple(flat.statics))
         signature = self.signatures.get(key)
         plan = None if signature is None else signature.find(arrays)
         if plan is None:
@@ -301,18 +317,18 @@ class SymbolicProgram:
         def evaluate(node: Node) -> Array:
             if node not in asked:
                 graph = Graph(tuple(signature.nodes), (node,))
-                asked[node] = reference.run(graph, flat.arrays)[0]
+                asked[node] = reference.run(graph, [device.to_host(array) for array in flat.arrays])[0]
             return asked[node]
 
         recorded, counts, statics = self.record(signature.nodes, flat, evaluate)
-        layouts = [(array.shape, element_strides(array)) for array in flat.arrays]
+        layouts = backend.layouts_of(backend.chosen(), flat.arrays)
         graph, executable = self.compiler.compile(recorded, layouts, self.name)
         nodes, question = tuple(asked), None
         if nodes:
             asker = signature.questions.get(nodes)
             if asker is None:
                 questions = optimise(Graph(tuple(signature.nodes), nodes), verify=config.verify)
-                asker = backend.load(config.backend, questions, layouts)
+                asker = backend.load(backend.chosen(), questions, layouts, self.name)
             question = asker, list(asked.values())
         entries = tuple(("array", array.dtype.num, array.shape, array.strides) for array in flat.arrays)
         return SymbolicPlan(recorded, graph, executable, counts, statics, entries, question), nodes

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tracer import device
 from tracer.arguments import entry_of, in_whole_elements
 from tracer.collecting import without_collector
 from tracer.config import config
@@ -18,7 +19,6 @@ from tracer.symbolic.mode import Mode
 from tracer.symbolic.program import Flat, Native, SymbolicPlan, SymbolicProgram
 from tracer.tracing import trace
 from tracer.tracing.symbolic_type import TensorType
-from tracer.types import element_strides
 
 Array = np.ndarray[Any, Any]
 
@@ -75,7 +75,7 @@ class Runs:
         except Exception as error:
             program.explain(error)
             raise
-        places = iter(outputs)
+        places = map(device.to_host, outputs)
         leaves = [[next(places) for _ in range(count)] for count in plan.counts]
         found = [own[0] for own in leaves[: outcome.outputs]]
         pairs = zip(program.results[outcome.outputs :], leaves[outcome.outputs :], strict=True)
@@ -93,11 +93,11 @@ class Runs:
         arrays: Sequence[Array],
         results: tuple[dict[int, int], int],
     ) -> backend.Executable:
-        key = plan, loop, config.backend, tuple(map(entry_of, arrays))
+        key = plan, loop, backend.chosen(), tuple(map(entry_of, arrays))
         found = self._kept.get(key)
         if found is None:
             carried, count = results
-            layouts = [(array.shape, element_strides(array)) for array in arrays]
+            layouts = backend.layouts_of(backend.chosen(), arrays)
             with without_collector(), trace.suspended():
                 graph = repeated(plan.recorded, loop, carried, range(count, len(plan.recorded.outputs)), loop.sliced)
                 found = program.compiler.compile(graph, layouts, program.name)[1]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tracer import errors
+from tracer import device, errors
 from tracer.errors import branches
 from tracer.errors.elsewhere import ATTRIBUTES
 from tracer.graph.node import Node, constant, item_nodes, make_node
@@ -381,6 +381,8 @@ def unwrap(value: Any, dtype: np.dtype[Any] | None = None) -> Node:
         node = unwrap(np.stack(value) if has_proxy(value) else np.asarray(value))
     elif isinstance(value, _PYTHON_SCALARS):  # of a class of its own, such as an enum.IntEnum
         node = constant(np.asarray(value))
+    elif device.is_on_gpu(value):
+        node = _array(device.to_gpu(value))
     else:
         node = _array(_checked(np.asarray(value)))
     if dtype is not None and node.type.dtype != dtype:
@@ -412,7 +414,7 @@ def _array(array: np.ndarray[Any, Any]) -> Node:
     """A real array met while tracing: captured by the trace as an input, or a constant outside of any trace."""
     trace.check_array(array, "a value in the traced function")
     active = trace.current()
-    return constant(_checked(array)) if active is None else active.capture(_checked(array))
+    return constant(_checked(device.to_host(array))) if active is None else active.capture(_checked(array))
 
 
 def operand_type(value: Any) -> Any:

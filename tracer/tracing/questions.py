@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from tracer import device
 from tracer.errors import Line, is_own
 from tracer.graph.graph import substitute
 from tracer.graph.node import INPUT, Node
@@ -111,15 +112,21 @@ class Evaluator:
                         self._values[top] = self._compute(top, needed)
         except _NoValue:
             return None
-        found: Array = self._values[node]
-        return found
+        return self._on_host(node)
+
+    def _on_host(self, node: Node) -> Any:
+        """The value of a node, brought home from a GPU once."""
+        value = self._values[node]
+        if not isinstance(value, np.ndarray | tuple):
+            value = self._values[node] = device.to_host(value)
+        return value
 
     def _needed(self, node: Node) -> Sequence[Node]:
         stand_in = self._stands_for.get(node)
         return node.inputs if stand_in is None else (stand_in,)
 
     def _compute(self, node: Node, needed: Sequence[Node]) -> Any:
-        values = [self._values[item] for item in needed]
+        values = [self._on_host(item) for item in needed]
         if node.is_constant:
             return node.value
         if node.op is INPUT:

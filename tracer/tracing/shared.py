@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tracer import errors
+from tracer import device, errors
 from tracer.graph.node import Node, input_node
 from tracer.tracing import dispatch, trace
 from tracer.tracing.container import Container
@@ -160,8 +160,22 @@ class Shared(SharedVariable, Proxy):  # type: ignore[misc]
     # --- its value -----------------------------------------------------------------------------------------------
 
     def get_value(self, borrow: bool = False, return_internal_type: bool = False) -> np.ndarray[Any, Any]:
-        """Return the current value as an array: a copy, or with `borrow=True` the array itself (do not change it)."""
-        return self.cell[0] if borrow else self.cell[0].copy()
+        """Return the current value as a NumPy array: a copy, or with `borrow=True` the array itself (do not change it).
+
+        A value on a GPU is copied to the host, and stays where it is; `return_internal_type=True` gives it as it is, an
+        array of CuPy.
+        """
+        value = self.cell[0]
+        if device.is_on_gpu(value) and not return_internal_type:
+            return device.to_host(value)
+        return value if borrow else value.copy()
+
+    def value_on(self, gpu: bool) -> Any:
+        """The current value itself, moved to a GPU or to the host if it is not there yet."""
+        value = self.cell[0]
+        if device.is_on_gpu(value) != gpu:
+            value = self.cell[0] = device.moved(value, gpu)
+        return value
 
     def set_value(self, value: Any, borrow: bool = False) -> None:
         """Replace the value. The dtype stays; the number of dimensions stays; the shape may change.
@@ -169,7 +183,7 @@ class Shared(SharedVariable, Proxy):  # type: ignore[misc]
         Parameters
         ----------
         value : array_like
-            The new value. Its dtype must cast safely to the variable's.
+            The new value. Its dtype must cast safely to the variable's. An array on a GPU stays there.
         borrow : bool
             Keep the given array itself instead of a copy, if its dtype is right.
 
@@ -185,7 +199,10 @@ class Shared(SharedVariable, Proxy):  # type: ignore[misc]
         if strict or allow_downcast is not None:
             value = self._symbolic_type.filter(value, strict, allow_downcast)
         else:
-            self._check_type(np.asarray(value), operand_type(value))
+            self._check_type(value if device.is_on_gpu(value) else np.asarray(value), operand_type(value))
+        if device.is_on_gpu(value):
+            self.cell[0] = device.to_gpu(value).astype(dtype, order="C", copy=not borrow)
+            return
         array = np.asarray(value, dtype) if borrow else np.array(value, dtype)
         self._symbolic_type.filter(array)
         self.cell[0] = array
@@ -195,7 +212,7 @@ class Shared(SharedVariable, Proxy):  # type: ignore[misc]
         if borrow:
             self.cell[0][...] = 0
         else:
-            self.cell[0] = np.zeros_like(self.cell[0])
+            self.cell[0] = np.zeros_like(self.cell[0])  # on a GPU if it is there
 
     def clone(self) -> Shared:
         """Another variable that shares this one's value."""
@@ -259,9 +276,10 @@ class Shared(SharedVariable, Proxy):  # type: ignore[misc]
     def __reduce__(self) -> Any:
         # The update may be an expression of this variable: pickle meets it when the variable is already there. The
         # cell itself is kept, because clones share it.
+        value = self.value_on(gpu=False)  # whoever reads it may have no GPU
         names = ("cell", "default_update", "casting", "tag")
         state = {name: getattr(self, name) for name in names}
-        return Shared, (self.cell[0], self._label, self.broadcastable), (None, state)
+        return Shared, (value, self._label, self.broadcastable), (None, state)
 
     def __copy__(self) -> Shared:
         return Shared(self.get_value(), self._label, self.broadcastable)
@@ -401,6 +419,7 @@ for _label in ("add", "sub", "mul", "floordiv", "mod"):
 
 # --- making them -------------------------------------------------------------------------------------------------
 
+_TARGETS = (None, "cpu", "gpu", "cuda")
 _CONSTRUCTORS: list[Callable[..., Any]] = []
 
 
@@ -435,8 +454,9 @@ def shared(
         As of symbolic types: whether later values are cast to the variable's dtype.
     broadcastable : sequence of bool, optional
         For each dimension whether its size is fixed to 1 and broadcasts in symbolic expressions; none by default.
-    target : optional
-        Where the value lives; only the CPU is there.
+    target : {"cpu", "gpu"}, optional
+        Where the value lives at first; later where the function runs that used it last. None: on the host, unless the
+        value is an array on a GPU.
 
     Returns
     -------
@@ -462,16 +482,17 @@ def shared(
     """
     if isinstance(value, Proxy | Symbolic):
         raise TypeError(errors.message(errors.SHARED_OF_TRACED, value=value))
-    if target not in (None, "cpu"):
+    if target not in _TARGETS:
         raise TypeError(errors.message(errors.SHARED_TARGET, target=target))
     for make in reversed(_CONSTRUCTORS):
         try:
             return make(value, name=name, borrow=borrow)
         except TypeError:
             continue
-    if not isinstance(value, np.ndarray | np.generic | bool | int | float | complex | list | tuple):
+    is_array = isinstance(value, np.ndarray | np.generic | bool | int | float | complex | list | tuple)
+    if not is_array and not device.is_on_gpu(value):
         return SharedObject(GenericType(), value if borrow else copy.deepcopy(value), name)
-    array = np.asarray(value) if borrow else np.array(value)
+    array = _value_at(value, target, borrow)
     if not is_supported(array.dtype):
         raise TypeError(
             errors.message(errors.UNSUPPORTED_DTYPE, dtype=array.dtype, name=name or "the value", known=trace.KNOWN)
@@ -479,6 +500,17 @@ def shared(
     variable = Shared(array, name, broadcastable)
     variable.casting = (strict, allow_downcast)
     return variable
+
+
+def _value_at(value: Any, target: Any, borrow: bool) -> Any:
+    """A first value where it shall live."""
+    given = device.is_on_gpu(value)
+    if given if target is None else target != "cpu":
+        array = device.to_gpu(value if given else np.asarray(value))
+        return array if borrow or not given else array.copy()
+    if given:
+        return device.to_host(value)
+    return np.asarray(value) if borrow else np.array(value)
 
 
 def own(node: Node, variable: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tracer import errors
+from tracer import device, errors
 from tracer.graph.node import Node, constant, input_node
 from tracer.tracing.questions import Place, Questions
 from tracer.tracing.reads import SMALL, Reads, checksum, place_of
@@ -47,14 +47,15 @@ class _Version:
 
     def __init__(self, array: np.ndarray[Any, Any], node: Node | None = None) -> None:
         self.node = input_node(type_of(array)) if node is None else node
+        is_far = device.is_on_gpu(array)
         # A copy of a large array would cost too much; its earlier states are gone when it changes.
-        self.snapshot = array.copy() if array.nbytes <= SMALL else None
-        self.checksum = None if self.snapshot is not None else checksum(array)
+        self.snapshot = array.copy() if array.nbytes <= SMALL and not is_far else None
+        self.checksum = None if self.snapshot is not None or is_far else checksum(array)
 
     def holds(self, array: np.ndarray[Any, Any]) -> bool:
         if self.snapshot is not None:
             return array.shape == self.snapshot.shape and array.tobytes() == self.snapshot.tobytes()
-        return checksum(array) == self.checksum
+        return self.checksum is None or checksum(array) == self.checksum
 
 
 class Trace:
@@ -101,6 +102,8 @@ class Trace:
 
     def capture(self, array: np.ndarray[Any, Any]) -> Node:
         """Return the input node that stands for a real array that the traced function uses."""
+        if device.is_on_gpu(array):
+            return self._version_of(array)
         seen = self._seen_through.get(place_of(array)) if self._seen_through else None
         if seen is not None:
             node: Node = seen[1].__tracer_node__
@@ -108,6 +111,9 @@ class Trace:
         self.reads.meet(array)
         if type(array) is not np.ndarray:  # numpy.memmap, say
             array = self._plain.setdefault(id(array), (array, array.view(np.ndarray)))[1]
+        return self._version_of(array)
+
+    def _version_of(self, array: Any) -> Node:
         found = self._captured.get(id(array))
         if found is None:
             found = self._captured[id(array)] = (array, [self._first_version(array)])
@@ -150,7 +156,7 @@ class Trace:
         found = {}
         for array, versions in self._captured.values():
             version = versions[-1]
-            if array.base is None and sys.getrefcount(array) == _ALONE and version.snapshot is not None:
+            if version.snapshot is not None and array.base is None and sys.getrefcount(array) == _ALONE:
                 if len(versions) == 1 and version.holds(array):
                     found[version.node] = version.snapshot
         return found

@@ -1,0 +1,344 @@
+"""A stand-in for CuPy on machines without a GPU: arrays in host memory that behave as if they were out of reach.
+
+It has what the package uses. As with CuPy, its arrays do not turn into NumPy's by themselves, NumPy's functions work on
+them where CuPy has the function, and while a stream is captured nothing is computed.
+"""
+
+import ctypes
+import sys
+import types
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+KNOWN_FUNCTIONS = frozenset(
+    """sort argsort partition argpartition copyto may_share_memory zeros_like isnan any
+    linalg.solve linalg.inv linalg.cholesky linalg.eigh linalg.eigvalsh linalg.svd linalg.qr linalg.det linalg.slogdet
+    linalg.lstsq linalg.pinv fft.fft fft.ifft fft.rfft fft.irfft searchsorted""".split()
+)
+"""The functions of NumPy that it has, as CuPy has them."""
+
+
+class MemoryPointer:
+    """An address."""
+
+    def __init__(self, memory: Any, offset: int) -> None:
+        self.mem = memory
+        self.ptr = memory.ptr + offset
+
+
+class UnownedMemory:
+    """Memory that somebody else keeps alive."""
+
+    def __init__(self, ptr: int, size: int, owner: Any) -> None:
+        self.ptr, self.size = ptr, size
+
+
+class ndarray(NDArrayOperatorsMixin):
+    """An array that only kernels and this module reach."""
+
+    def __init__(self, shape: Any, dtype: Any = float, memptr: Any = None, strides: Any = None) -> None:
+        if memptr is None:
+            self._host = (
+                np.full(shape, 0x5A, np.uint8).astype(dtype) if 0 in np.shape(shape) else _garbage(shape, dtype)
+            )
+            return
+        dtype = np.dtype(dtype)
+        strides = np.ndarray(shape, dtype).strides if strides is None else strides
+        extents = [stride * (size - 1) for stride, size in zip(strides, shape, strict=True) if size]
+        low, high = sum(x for x in extents if x < 0), sum(x for x in extents if x > 0) + dtype.itemsize
+        raw = (ctypes.c_char * (high - low)).from_address(memptr.ptr + low)
+        self._host = np.ndarray(shape, dtype, raw, -low, strides)
+
+    shape = property(lambda self: self._host.shape)
+    strides = property(lambda self: self._host.strides)
+    dtype = property(lambda self: self._host.dtype)
+    ndim = property(lambda self: self._host.ndim)
+    size = property(lambda self: self._host.size)
+    nbytes = property(lambda self: self._host.nbytes)
+    itemsize = property(lambda self: self._host.itemsize)
+
+    @property
+    def data(self) -> Any:
+        return types.SimpleNamespace(ptr=self._host.ctypes.data)
+
+    @property
+    def flags(self) -> Any:
+        flags = self._host.flags
+        return types.SimpleNamespace(c_contiguous=flags.c_contiguous, f_contiguous=flags.f_contiguous)
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        return {"shape": self.shape, "typestr": self.dtype.str, "data": (self.data.ptr, False), "version": 3}
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("Implicit conversion to a NumPy array is not allowed.")
+
+    def get(self) -> np.ndarray[Any, Any]:
+        _not_captured()
+        return self._host.copy()
+
+    def set(self, array: np.ndarray[Any, Any]) -> None:
+        _not_captured()
+        assert type(array) is np.ndarray and array.shape == self.shape and array.dtype == self.dtype
+        self._host[...] = array
+
+    def copy(self) -> "ndarray":
+        _not_captured()
+        return _wrapped(self._host.copy())
+
+    def astype(self, dtype: Any, order: str = "K", copy: bool = True) -> "ndarray":
+        return _wrapped(self._host.astype(dtype, order=order, copy=copy))
+
+    def fill(self, value: Any) -> None:
+        _not_captured()
+        self._host.fill(value)
+
+    def any(self) -> "ndarray":
+        _not_captured()
+        return _wrapped(np.asarray(self._host.any()))
+
+    def tobytes(self) -> bytes:
+        return self.get().tobytes()
+
+    def item(self) -> Any:
+        return self.get().item()
+
+    def __len__(self) -> int:
+        return len(self._host)
+
+    def __bool__(self) -> bool:
+        return bool(self.get())
+
+    def __int__(self) -> int:
+        return int(self.get())
+
+    def __float__(self) -> float:
+        return float(self.get())
+
+    def __getitem__(self, key: Any) -> "ndarray":
+        found = self._host[key]
+        return _wrapped(found if isinstance(found, np.ndarray) else np.asarray(found))
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        _not_captured()
+        if type(value) is np.ndarray and value.ndim:
+            raise TypeError("Unsupported type numpy.ndarray")
+        self._host[key] = value._host if isinstance(value, ndarray) else value
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        _not_captured()
+        if method != "__call__" or any(type(item) is np.ndarray for item in inputs) or kwargs:
+            return NotImplemented
+        if any(not isinstance(item, ndarray | np.generic | bool | int | float | complex) for item in inputs):
+            return NotImplemented
+        return _wrapped(np.asarray(ufunc(*map(_unwrapped, inputs))))
+
+    def __array_function__(self, func: Callable[..., Any], kinds: Any, args: Any, kwargs: Any) -> Any:
+        _not_captured()
+        module = func.__module__.removeprefix("numpy").removeprefix(".")
+        if (f"{module}.{func.__name__}" if module else func.__name__) not in KNOWN_FUNCTIONS:
+            return NotImplemented
+        result = func(*map(_unwrapped, args), **{name: _unwrapped(item) for name, item in kwargs.items()})
+        return _all_wrapped(result)
+
+
+def _garbage(shape: Any, dtype: Any) -> np.ndarray[Any, Any]:
+    """What fresh memory holds: nothing that anybody should rely on."""
+    array = np.empty(shape, dtype)
+    array.reshape(-1).view(np.uint8)[...] = 0x5A
+    return array
+
+
+def _wrapped(array: np.ndarray[Any, Any]) -> ndarray:
+    found = ndarray.__new__(ndarray)
+    found._host = array
+    return found
+
+
+def _unwrapped(value: Any) -> Any:
+    return value._host if isinstance(value, ndarray) else value
+
+
+def _all_wrapped(result: Any) -> Any:
+    if isinstance(result, tuple):
+        return tuple(map(_all_wrapped, result))
+    return _wrapped(np.asarray(result)) if isinstance(result, np.ndarray | np.generic) else result
+
+
+# --- the module ----------------------------------------------------------------------------------------------------
+
+
+def asarray(value: Any, dtype: Any = None, order: str | None = None) -> ndarray:
+    """The array itself, or a copy of one on the host."""
+    _not_captured()
+    if isinstance(value, ndarray):
+        return value
+    lent = getattr(value, "__cuda_array_interface__", None)
+    if lent is not None:
+        memory = MemoryPointer(UnownedMemory(lent["data"][0], 0, value), 0)
+        return ndarray(lent["shape"], np.dtype(lent["typestr"]), memory, lent.get("strides"))
+    return _wrapped(np.array(value, dtype, order=order or "K"))
+
+
+def asnumpy(value: Any) -> np.ndarray[Any, Any]:
+    """A copy on the host."""
+    return value.get() if isinstance(value, ndarray) else np.asarray(value)
+
+
+def empty(shape: Any, dtype: Any = float) -> ndarray:
+    """An array of whatever there was."""
+    return ndarray(shape, dtype)
+
+
+def zeros(shape: Any, dtype: Any = float) -> ndarray:
+    """An array of zeros."""
+    return _wrapped(np.zeros(shape, dtype))
+
+
+def matmul(a: ndarray, b: ndarray) -> ndarray:
+    """A matrix product."""
+    _not_captured()
+    return _wrapped(np.asarray(np.matmul(a._host, b._host)))
+
+
+def may_share_memory(a: ndarray, b: ndarray) -> bool:
+    """Whether the bounds of two arrays overlap."""
+    return np.may_share_memory(a._host, b._host)
+
+
+# --- launches ------------------------------------------------------------------------------------------------------
+
+_captured: list[Callable[[], None]] | None = None
+launches: list[str] = []
+"""The names of the kernels and routines that were launched, those of graphs too."""
+
+
+def _not_captured() -> None:
+    assert _captured is None, "this cannot be done while a stream is captured"
+
+
+def launch(name: str, work: Callable[[], None]) -> None:
+    def noted() -> None:
+        launches.append(name)
+        work()
+
+    if _captured is None:
+        noted()
+    else:
+        _captured.append(noted)
+
+
+class Graph:
+    """What was captured."""
+
+    def __init__(self, work: list[Callable[[], None]]) -> None:
+        self.work = work
+
+    def launch(self) -> None:
+        launches.append("graph")
+        for item in self.work:
+            item()
+
+
+class Stream:
+    """The order in which things are done: at once."""
+
+    ptr = 0
+
+    def __init__(self, non_blocking: bool = False) -> None:
+        self.non_blocking = non_blocking
+
+    def __enter__(self) -> "Stream":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def begin_capture(self) -> None:
+        global _captured
+        assert self.non_blocking
+        _captured = []
+
+    def end_capture(self) -> Graph:
+        global _captured
+        work, _captured = _captured, None
+        assert work is not None
+        return Graph(work)
+
+    def synchronize(self) -> None:
+        _not_captured()
+
+
+def _memory_copy(to: int, source: int, nbytes: int, kind: int, stream: int) -> None:
+    launch("memcpy", lambda: ctypes.memmove(to, source, nbytes) and None)
+
+
+def _gemm(dtype: str) -> Callable[..., None]:
+    def run(handle: int, ta: int, tb: int, m: int, n: int, k: int, alpha: int, *rest: int) -> None:
+        a, lda, step_a, b, ldb, step_b, beta, c, ldc, step_c, count = rest
+        kind = np.dtype(dtype)
+        scales = [np.ndarray((), kind, (ctypes.c_char * kind.itemsize).from_address(at)).copy() for at in (alpha, beta)]
+
+        def columns(address: int, rows: int, width: int, leading: int, number: int, step: int) -> Any:
+            assert leading >= max(rows, 1)
+            memory = MemoryPointer(UnownedMemory(address + number * step * kind.itemsize, 0, None), 0)
+            return ndarray((rows, width), kind, memory, (kind.itemsize, leading * kind.itemsize))._host
+
+        def work() -> None:
+            for number in range(count):
+                left = columns(a, *((k, m) if ta else (m, k)), lda, number, step_a)
+                right = columns(b, *((n, k) if tb else (k, n)), ldb, number, step_b)
+                out = columns(c, m, n, ldc, number, step_c)
+                product = scales[0] * ((left.T if ta else left) @ (right.T if tb else right))
+                out[...] = product if scales[1] == 0 else product + scales[1] * out
+
+        launch("gemm", work)
+
+    return run
+
+
+@contextmanager
+def _error_state(**_: Any) -> Iterator[None]:
+    yield
+
+
+def _module(name: str, **contents: Any) -> types.ModuleType:
+    module = types.ModuleType(name)
+    vars(module).update(contents)
+    return module
+
+
+def modules(raw_module: Any) -> dict[str, types.ModuleType]:
+    """All modules, as `sys.modules` would hold them, with a class that compiles sources of kernels."""
+    own = sys.modules[__name__]
+    names = {
+        name: f"{letter}gemmStridedBatched" for letter, name in zip("sdcz", ("f4", "f8", "c8", "c16"), strict=True)
+    }
+    cublas = _module("cupy_backends.cuda.libs.cublas", **{label: _gemm(kind) for kind, label in names.items()})
+    libs = _module("cupy_backends.cuda.libs", cublas=cublas)
+    runtime = _module("cupy.cuda.runtime", getDeviceCount=lambda: 1, memcpyAsync=_memory_copy, memcpyDeviceToDevice=3)
+    cuda = _module(
+        "cupy.cuda",
+        runtime=runtime,
+        device=types.SimpleNamespace(get_cublas_handle=lambda: 0),
+        UnownedMemory=UnownedMemory,
+        MemoryPointer=MemoryPointer,
+        Stream=Stream,
+        get_current_stream=Stream,
+    )
+    contents = {name: getattr(own, name) for name in ("ndarray", "asarray", "asnumpy", "empty", "zeros", "matmul")}
+    cupy = _module("cupy", cuda=cuda, RawModule=raw_module, may_share_memory=may_share_memory, **contents)
+    return {
+        "cupy": cupy,
+        "cupy.cuda": cuda,
+        "cupy.cuda.runtime": runtime,
+        "cupyx": _module("cupyx", errstate=_error_state),
+        "cupy_backends": _module("cupy_backends"),
+        "cupy_backends.cuda": _module("cupy_backends.cuda", libs=libs),
+        "cupy_backends.cuda.libs": libs,
+        "cupy_backends.cuda.libs.cublas": cublas,
+    }

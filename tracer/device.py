@@ -1,0 +1,61 @@
+"""Arrays on a GPU, which are CuPy's: told apart without importing CuPy, and moved between the host and the GPU."""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from tracer import errors
+from tracer.errors.device import NO_CUPY, NO_GPU
+
+Array = Any
+"""A NumPy array, or one of CuPy."""
+
+
+@cache
+def cupy() -> Any:
+    """The module of CuPy, of which a GPU works. Raises DeviceError if there is none."""
+    try:
+        import cupy
+    except ImportError as error:
+        raise errors.DeviceError(NO_CUPY.format(reason=error)) from None
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except Exception as error:  # of a class that needs CUDA itself
+        raise errors.DeviceError(NO_GPU.format(reason=error)) from None
+    if count == 0:
+        raise errors.DeviceError(NO_GPU.format(reason="there are none"))
+    return cupy
+
+
+def is_on_gpu(value: Any) -> bool:
+    """Whether something is an array on a GPU: CuPy's, or of a library that lends its memory."""
+    if isinstance(value, np.ndarray | np.generic):
+        return False
+    loaded = sys.modules.get("cupy")
+    if loaded is not None and isinstance(value, loaded.ndarray):
+        return True
+    # PyTorch raises for its arrays on the CPU.
+    return not isinstance(value, type) and getattr(value, "__cuda_array_interface__", None) is not None
+
+
+def to_gpu(value: Any) -> Any:
+    """An array as one of CuPy: itself, or the same memory, or a contiguous copy of one on the host."""
+    return cupy().asarray(value, order=None if is_on_gpu(value) else "C")
+
+
+def moved(value: Any, on_gpu: bool) -> Any:
+    """An array where it is wanted: itself if it is there."""
+    if is_on_gpu(value) == on_gpu:
+        return value
+    return to_gpu(value) if on_gpu else to_host(value)
+
+
+def to_host(value: Any) -> np.ndarray[Any, Any]:
+    """An array as one of NumPy: itself, or a copy once all that has been asked of the GPU is done."""
+    if isinstance(value, np.ndarray):
+        return value
+    return cupy().asnumpy(to_gpu(value)) if is_on_gpu(value) else np.asarray(value)

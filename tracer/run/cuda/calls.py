@@ -1,0 +1,82 @@
+"""What neither kernels nor cuBLAS do: NumPy's functions on arrays of CuPy, which has most of them, else on the host."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tracer import device, errors
+from tracer.config import config
+from tracer.errors.device import NOT_ON_GPU, ON_HOST
+from tracer.graph.node import Node
+from tracer.lower.instructions import Buffer, Call
+from tracer.run.cuda.arrays import Addresses, seen
+
+_NO_FORM = (TypeError, AttributeError, NotImplementedError)
+"""What arrays of CuPy raise where CuPy lacks a function, or where one asks for NumPy's arrays."""
+ON_THE_HOST = frozenset({"draw", "generator_draw", "generator_draws", "python_call", "foreign", "mark"})
+"""Ops that are on the host by nature: states of generators, and functions of the user's."""
+
+
+class FunctionCall:
+    """A call of a function of arrays, ready to be done.
+
+    Attributes
+    ----------
+    is_on_host : bool
+        Whether it is done on copies on the host.
+    """
+
+    is_capturable = False
+
+    def __init__(self, instruction: Call, buffers: tuple[Buffer, ...], nodes: Sequence[Node], function: str) -> None:
+        self.instruction = instruction
+        self.buffers = buffers
+        self.op = nodes[0].op.name if nodes else "a function"
+        self.function = function
+        self.is_on_host = self.op in ON_THE_HOST
+
+    def __call__(self, addresses: Addresses) -> None:
+        """Do it."""
+        work = self.instruction
+        inputs = [seen(addresses, self.buffers, view, shape) for view, shape in work.inputs]
+        outputs = [seen(addresses, self.buffers, view, shape) for view, shape in work.outputs]
+        try:
+            results = None if self.is_on_host else self.on_gpu(inputs)
+            if results is None:
+                results = _listed(work.function(*map(device.to_host, inputs)))
+        except Exception as error:
+            if not hasattr(error, "tracer_line"):
+                error.tracer_line = work.line  # type: ignore[attr-defined]
+            raise
+        for out, result in zip(outputs, results, strict=True):
+            if device.is_on_gpu(result):
+                out[...] = result
+            else:
+                out.set(np.ascontiguousarray(result, out.dtype).reshape(out.shape))
+
+    def on_gpu(self, inputs: Sequence[Any]) -> list[Any] | None:
+        """The results by CuPy; None if it has no form of the function."""
+        from cupyx import errstate
+
+        try:
+            with errstate(linalg="raise"):
+                results = _listed(self.instruction.function(*inputs))
+        except _NO_FORM:
+            results = []
+        if len(results) == len(self.instruction.outputs) and all(map(device.is_on_gpu, results)):
+            return results
+        self.is_on_host = True
+        if config.gpu_fallback == "raise":
+            raise errors.DeviceError(NOT_ON_GPU.format(op=self.op, line=self.instruction.line))
+        if config.gpu_fallback == "warn":
+            text = ON_HOST.format(op=self.op, function=self.function, line=self.instruction.line)
+            warnings.warn(text, errors.DeviceWarning, stacklevel=2)
+        return None
+
+
+def _listed(results: Any) -> list[Any]:
+    return list(results) if isinstance(results, tuple) else [results]

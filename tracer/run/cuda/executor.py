@@ -1,0 +1,127 @@
+"""The GPU executor: kernels launched one by one, and from the second call alike replayed as a CUDA graph."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tracer import device
+from tracer.errors import DeviceError
+from tracer.graph.graph import Graph
+from tracer.lower.build import Layout
+from tracer.lower.schedule import lower
+from tracer.phases import phase
+from tracer.run import cpu, reference
+from tracer.run.cuda.steps import ALIGNMENT, DeviceProgram
+
+_MOST_GRAPHS = 16
+"""CUDA graphs of one program that are kept, for as many sets of addresses."""
+_SMALL = 1 << 16
+"""Bytes of an output that is computed in a place of its own and then copied, so that a graph fits the next call too."""
+
+
+def _aligned(array: Any) -> Any:
+    """An array of CuPy that begins where kernels can load several elements at once: itself, or a copy of its memory."""
+    if array.data.ptr % ALIGNMENT == 0:
+        return array
+    cupy = device.cupy()
+    reach = [(size - 1) * stride for size, stride in zip(array.shape, array.strides, strict=True) if array.size]
+    low = sum(min(item, 0) for item in reach)
+    nbytes = sum(max(item, 0) for item in reach) - low + array.itemsize
+    memory = cupy.empty(nbytes + ALIGNMENT, np.uint8)
+    start = memory.data.ptr + low % ALIGNMENT  # so that the first element is where it should be
+    runtime = cupy.cuda.runtime
+    stream = cupy.cuda.get_current_stream().ptr
+    runtime.memcpyAsync(start, array.data.ptr + low, nbytes, runtime.memcpyDeviceToDevice, stream)
+    held = cupy.cuda.UnownedMemory(start - low, nbytes, memory)
+    return cupy.ndarray(array.shape, array.dtype, cupy.cuda.MemoryPointer(held, 0), array.strides)
+
+
+class Executable:
+    """A graph compiled for a GPU, for arguments of given layouts.
+
+    Attributes
+    ----------
+    program : LoweredProgram
+        What was lowered.
+    """
+
+    native = None
+
+    def __init__(self, graph: Graph, layouts: Sequence[Layout] | None = None, function: str = "") -> None:
+        cupy = device.cupy()
+        self.graph = graph
+        with phase("lower"):
+            self.program = lower(graph, layouts, cpu.has_kernel)
+        with phase("build"):
+            self.ready = DeviceProgram(self.program, function)
+        self.arena = cupy.empty(max(self.program.arena, 1), np.uint8)
+        outputs = [buffer for buffer in self.program.buffers if buffer.kind == "output"]
+        self.outputs = sorted(outputs, key=lambda buffer: buffer.index)
+        self.places = [
+            cupy.empty(buffer.shape, buffer.dtype) if buffer.nbytes <= _SMALL else None for buffer in self.outputs
+        ]
+        self.graphs: dict[tuple[int, ...], Any] = {}
+        self.lock = threading.Lock()  # the arena is one
+
+    def run(self, arrays: Sequence[Any], /) -> list[Any]:
+        """Run on arrays of CuPy or NumPy; gives fresh ones of CuPy, which may not be computed yet.
+
+        Raises
+        ------
+        IndexError and the like
+            As NumPy raises them, with the user's line as their attribute `tracer_line`.
+        """
+        given = [_aligned(device.to_gpu(array)) for array in arrays]
+        with self.lock:
+            outputs = self._launch(given)
+            failed = self.ready.failed()
+        if failed:
+            reference.Executable(self.graph).run([device.to_host(array) for array in arrays])
+            raise DeviceError("a kernel found a value that it cannot take, of which NumPy makes no error")
+        return outputs
+
+    def _launch(self, given: Sequence[Any]) -> list[Any]:
+        cupy = device.cupy()
+        ready = self.ready
+        outputs = [
+            cupy.empty(buffer.shape, buffer.dtype) if place is None else place
+            for buffer, place in zip(self.outputs, self.places, strict=True)
+        ]
+        arguments = [array.data.ptr for array in given]
+        written = [array.data.ptr for array in outputs]
+        addresses = ready.addresses(arguments, written, self.arena.data.ptr)
+        if ready.is_capturable:
+            self._replay((*arguments, *written), addresses)
+        else:
+            ready.launch(addresses)
+        return [
+            output.copy() if place is not None else output for output, place in zip(outputs, self.places, strict=True)
+        ]
+
+    def _replay(self, key: tuple[int, ...], addresses: list[int]) -> None:
+        """Launch at addresses: one by one the first time, and later as one CUDA graph."""
+        known = self.graphs.pop(key, None)
+        if known is None:
+            self.ready.launch(addresses)
+            known = "seen"
+        else:
+            if known == "seen":
+                known = self._capture(addresses)
+            known.launch()
+        self.graphs[key] = known  # the newest last
+        if len(self.graphs) > _MOST_GRAPHS:
+            del self.graphs[next(iter(self.graphs))]
+
+    def _capture(self, addresses: list[int]) -> Any:
+        stream = device.cupy().cuda.Stream(non_blocking=True)
+        with stream:
+            stream.begin_capture()
+            try:
+                self.ready.launch(addresses)
+            finally:
+                graph = stream.end_capture()
+        return graph

@@ -1,0 +1,306 @@
+"""A program whose instructions are ready to be launched on a GPU, one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from tracer import device
+from tracer.lower.instructions import Branch, Buffer, Call, Instruction, MatMul, Scan, View, While
+from tracer.lower.program import LoweredProgram
+from tracer.run.cuda.arrays import Addresses, seen
+from tracer.run.cuda.calls import FunctionCall
+from tracer.run.cuda.kernels import ERROR, OPTIONS, Launch, Module, translate
+from tracer.run.cuda.products import Product
+
+ALIGNMENT = 16
+"""Bytes to which arguments are aligned at least: what one instruction loads."""
+_NOTHING_WRONG = 2**64 - 1
+
+
+class Step(Protocol):
+    """What is done for an instruction, with all addresses given.
+
+    Attributes
+    ----------
+    is_capturable : bool
+        Whether it does nothing but launch kernels, always the same ones.
+    """
+
+    is_capturable: bool
+
+    def __call__(self, addresses: Addresses, /) -> None:
+        """Do it."""
+        ...
+
+
+class DeviceProgram:
+    """A program, ready to be launched.
+
+    Attributes
+    ----------
+    steps : list of Step
+        In the order in which they are done.
+    is_capturable : bool
+        Whether they do nothing but launch kernels, always the same ones.
+    """
+
+    def __init__(self, program: LoweredProgram, function: str) -> None:
+        cupy = device.cupy()
+        self.program = program
+        self.module: Module = translate(program, ALIGNMENT)
+        self.constants = [cupy.asarray(constant) for constant in program.constants]
+        self.workspace = cupy.empty(max(self.module.workspace, 1), np.uint8)
+        launches = [launch for found in self.module.launches for launch in found or ()]
+        self.may_fail = any(number == ERROR for launch in launches for number, _ in launch.operands)
+        self.error = cupy.asarray(np.array(_NOTHING_WRONG, np.uint64))
+        kernels = cupy.RawModule(code=self.module.source, options=OPTIONS) if self.module.source else None
+        self.steps: list[Step] = []
+        parts = zip(program.instructions, program.nodes, self.module.launches, strict=True)
+        for instruction, nodes, launches in parts:
+            if launches is None:
+                self.steps.append(_step(instruction, program.buffers, nodes, function))
+            else:
+                self.steps += [KernelLaunch(kernels, launch) for launch in launches]
+        self.is_capturable = all(step.is_capturable for step in self.steps)
+
+    def addresses(self, arguments: Sequence[int], outputs: Sequence[int], arena: int) -> Addresses:
+        """Where all buffers are, and behind them the workspace and the error of the kernels."""
+        found = []
+        for buffer in self.program.buffers:
+            if buffer.kind == "temporary":
+                found.append(arena + buffer.offset)
+            elif buffer.kind == "constant":
+                found.append(self.constants[buffer.index].data.ptr)
+            else:
+                found.append((arguments if buffer.kind == "argument" else outputs)[buffer.index])
+        return [*found, self.error.data.ptr, self.workspace.data.ptr]
+
+    def launch(self, addresses: Addresses) -> None:
+        """Do all steps; what is wrong with the values is found out later, by `failed`."""
+        for step in self.steps:
+            step(addresses)
+
+    def failed(self) -> bool:
+        """Whether a kernel has found something wrong, such as an index outside its array; forgets it."""
+        own = self.may_fail and int(self.error) != _NOTHING_WRONG
+        if own:
+            self.error.fill(_NOTHING_WRONG)
+        inner = [program.failed() for step in self.steps for program in getattr(step, "programs", ())]
+        return own or any(inner)
+
+
+class KernelLaunch:
+    """A kernel with the grid that it is launched on."""
+
+    is_capturable = True
+
+    def __init__(self, kernels: Any, launch: Launch) -> None:
+        self.kernel = kernels.get_function(launch.name)
+        self.shape = launch.grid, launch.block
+        self.shared = launch.shared_bytes
+        self.operands = launch.operands
+
+    def __call__(self, addresses: Addresses) -> None:
+        """Launch it."""
+        pointers = tuple([addresses[number] + offset for number, offset in self.operands])
+        self.kernel(*self.shape, pointers, shared_mem=self.shared)
+
+
+def _step(instruction: Instruction, buffers: tuple[Buffer, ...], nodes: Any, function: str) -> Step:
+    match instruction:
+        case MatMul():
+            return Product(instruction, buffers)
+        case Call():
+            return FunctionCall(instruction, buffers, nodes, function)
+        case Scan():
+            return ScanSteps(instruction, buffers, function)
+        case Branch():
+            return BranchSteps(instruction, buffers, function)
+        case While():
+            return WhileSteps(instruction, buffers, function)
+    raise AssertionError(f"{instruction.opcode} without a kernel")
+
+
+# --- programs within ---------------------------------------------------------------------------------------------
+
+
+class _Place:
+    """Where a view begins."""
+
+    def __init__(self, view: View, buffers: Sequence[Buffer]) -> None:
+        itemsize = buffers[view.buffer].dtype.itemsize
+        self.buffer, self.offset = view.buffer, view.offset * itemsize
+        self.row = view.strides[0] * itemsize if view.strides else 0
+
+    def __call__(self, addresses: Addresses) -> int:
+        return addresses[self.buffer] + self.offset
+
+
+def _arena(view: View | None, buffers: Sequence[Buffer]) -> Callable[[Addresses], int]:
+    return (lambda addresses: 0) if view is None else _Place(view, buffers)
+
+
+def _move(to: int, source: int, nbytes: int) -> None:
+    if to != source and nbytes:
+        runtime = device.cupy().cuda.runtime
+        stream = device.cupy().cuda.get_current_stream().ptr
+        runtime.memcpyAsync(to, source, nbytes, runtime.memcpyDeviceToDevice, stream)
+
+
+def _buffers_of(program: LoweredProgram, kind: str) -> list[Buffer]:
+    found = sorted((item.index, number) for number, item in enumerate(program.buffers) if item.kind == kind)
+    return [program.buffers[number] for _, number in found]
+
+
+class ScanSteps:
+    """A program that is launched once a step, on windows that move."""
+
+    def __init__(self, instruction: Scan, buffers: tuple[Buffer, ...], function: str) -> None:
+        self.work = instruction
+        self.buffers = buffers
+        self.inner = DeviceProgram(instruction.program, function)
+        self.programs = (self.inner,)
+        self.sources = [_Place(window.view, buffers) for window in instruction.sources]
+        self.targets = [_Place(window.view, buffers) for window in instruction.targets]
+        self.arena = _arena(instruction.arena, buffers)
+        outputs = _buffers_of(instruction.program, "output")
+        self.sizes = [buffer.nbytes for buffer in outputs]
+        self.shapes = [buffer.shape for buffer in outputs]
+        self.is_capturable = self.inner.is_capturable and instruction.stop < 0 and instruction.count is None
+
+    def __call__(self, addresses: Addresses) -> None:
+        """Launch all steps."""
+        work = self.work
+        limit = work.steps
+        if work.count is not None:
+            limit = min(max(int(seen(addresses, self.buffers, work.count, ())), 0), limit)
+        sources = self._starts(addresses, self.sources, work.sources, limit)
+        targets = self._starts(addresses, self.targets, work.targets, limit)
+        homes = [sources[argument] for argument, _ in work.carries]
+        done = 0
+        while done < limit:
+            self.inner.launch(self.inner.addresses(sources, targets, self.arena(addresses)))
+            done += 1
+            stopped = work.stop >= 0 and bool(seen(addresses, self.buffers, self._stop(), ()))
+            for argument, output in work.carries:
+                sources[argument], targets[output] = targets[output], sources[argument]
+            if stopped:
+                break
+            self._move_on(sources, self.sources, work.sources)
+            self._move_on(targets, self.targets, work.targets)
+        for home, (argument, output) in zip(homes, work.carries, strict=True):
+            _move(home, sources[argument], self.sizes[output])
+        self._finish(addresses, done)
+
+    def _stop(self) -> View:
+        view = self.work.targets[self.work.stop].view
+        return view._replace(strides=())
+
+    @staticmethod
+    def _starts(addresses: Addresses, places: Sequence[_Place], windows: Any, limit: int) -> list[int]:
+        return [
+            place(addresses) + (place.row * (limit - 1) if window.backward else 0)
+            for place, window in zip(places, windows, strict=True)
+        ]
+
+    @staticmethod
+    def _move_on(addresses: list[int], places: Sequence[_Place], windows: Any) -> None:
+        for number, (place, window) in enumerate(zip(places, windows, strict=True)):
+            addresses[number] += -place.row if window.backward else place.row
+
+    def _finish(self, addresses: Addresses, done: int) -> None:
+        """Clear the rows that no step wrote, and say how many did."""
+        work = self.work
+        carried = {output for _, output in work.carries} | {work.stop}
+        for number, window in enumerate(work.targets):
+            if done < work.steps and number not in carried:
+                seen(addresses, self.buffers, window.view, (work.steps, *self.shapes[number]))[done:] = 0
+        if work.done is not None:
+            seen(addresses, self.buffers, work.done, ())[...] = done
+
+
+class BranchSteps:
+    """One of two programs, chosen by a value that is read on the host."""
+
+    is_capturable = False
+
+    def __init__(self, instruction: Branch, buffers: tuple[Buffer, ...], function: str) -> None:
+        self.work = instruction
+        self.buffers = buffers
+        self.programs = tuple([DeviceProgram(program, function) for program in instruction.programs])
+        self.sources = [_Place(view, buffers) for view in instruction.sources]
+        self.targets = [_Place(view, buffers) for view in instruction.targets]
+        self.arena = _arena(instruction.arena, buffers)
+
+    def __call__(self, addresses: Addresses) -> None:
+        """Read the predicate and launch what it chooses."""
+        chosen = self.programs[0 if bool(seen(addresses, self.buffers, self.work.predicate, ())) else 1]
+        sources = [place(addresses) for place in self.sources]
+        targets = [place(addresses) for place in self.targets]
+        chosen.launch(chosen.addresses(sources, targets, self.arena(addresses)))
+
+
+class WhileSteps:
+    """A program that is launched as long as a condition holds, which the host reads, and others over the same steps."""
+
+    is_capturable = False
+
+    def __init__(self, instruction: While, buffers: tuple[Buffer, ...], function: str) -> None:
+        self.work = instruction
+        self.condition = DeviceProgram(instruction.condition, function)
+        self.sweeps = [DeviceProgram(sweep.program, function) for sweep in instruction.sweeps]
+        self.programs = (self.condition, *self.sweeps)
+        self.homes = [[_Place(home, buffers) for home, _ in sweep.carries] for sweep in instruction.sweeps]
+        self.spares = [[_Place(spare, buffers) for _, spare in sweep.carries] for sweep in instruction.sweeps]
+        self.fixed = [_Place(view, buffers) for view in instruction.fixed]
+        self.arena = _arena(instruction.arena, buffers)
+        self.outputs = [_buffers_of(sweep.program, "output") for sweep in instruction.sweeps]
+
+    def __call__(self, addresses: Addresses) -> None:
+        """Launch all sweeps."""
+        tapes: list[list[list[Any]]] = []
+        answer = device.cupy().empty((), bool)
+        for number in range(len(self.sweeps)):
+            homes = [place(addresses) for place in self.homes[number]]
+            state = homes, [place(addresses) for place in self.spares[number]]
+            tape: list[list[Any]] = []
+            if number == 0:
+                while self._holds(addresses, state[0], answer):
+                    state = self._step(addresses, 0, state, [], tape)
+            else:
+                steps = len(tapes[0])
+                backward = self.work.sweeps[number].backward
+                for step in reversed(range(steps)) if backward else range(steps):
+                    state = self._step(addresses, number, state, [x for old in tapes for x in old[step]], tape)
+                tape = tape[::-1] if backward else tape
+            tapes.append(tape)
+            outputs = self.outputs[number]
+            for home, last, buffer in zip(homes, state[0], outputs, strict=False):
+                _move(home, last, buffer.nbytes)
+
+    def _holds(self, addresses: Addresses, carries: Sequence[int], answer: Any) -> bool:
+        arguments = [*carries, *(place(addresses) for place in self.fixed)]
+        asked = self.condition
+        asked.launch(asked.addresses(arguments, [answer.data.ptr], self.arena(addresses)))
+        return bool(answer)
+
+    def _step(
+        self,
+        addresses: Addresses,
+        number: int,
+        state: tuple[list[int], list[int]],
+        read: Sequence[Any],
+        tape: list[list[Any]],
+    ) -> tuple[list[int], list[int]]:
+        cupy = device.cupy()
+        old, new = state
+        record = [cupy.empty(buffer.shape, buffer.dtype) for buffer in self.outputs[number][len(old) :]]
+        arguments = [*old, *(item.data.ptr for item in read), *(place(addresses) for place in self.fixed)]
+        outputs = [*new, *(item.data.ptr for item in record)]
+        inner = self.sweeps[number]
+        inner.launch(inner.addresses(arguments, outputs, self.arena(addresses)))
+        tape.append(record)
+        return new, old
