@@ -79,6 +79,7 @@ if TYPE_CHECKING:  # what the table of lazily imported names says, for type chec
     from tracer.derivatives.linear import linearize as linearize
     from tracer.derivatives.linear import vjp as vjp
     from tracer.derivatives.reverse import elementwise_grad as elementwise_grad
+    from tracer.doctor import doctor as doctor
     from tracer.function import function as function
     from tracer.gradient import Lop as Lop
     from tracer.gradient import Rop as Rop

@@ -42,7 +42,7 @@ def doctor() -> None:
 
 def _lines() -> Iterator[str]:
     system = f"{platform.system()} {platform.machine()}"
-    yield f"tracer {_version('tracer-autodiff')}, Python {platform.python_version()}, {system}"
+    yield f"tracer {_version('tracer-autodiff') or 'as it lies'}, Python {platform.python_version()}, {system}"
     yield "CPU"
     yield f"  kernels: {cpu.instruction_set()}, {config.threads} threads: {_tried(_cpu_works)}"
     yield f"  NumPy {np.__version__}, SciPy {_version('scipy')}"
@@ -55,11 +55,8 @@ def _lines() -> Iterator[str]:
 
 def _gpu_lines() -> Iterator[str]:
     driver = _driver_version()
-    yield (
-        "driver: none (no libcuda); without it no GPU can be used"
-        if driver is None
-        else f"driver: CUDA {_text(driver)}"
-    )
+    missing = "none (no libcuda); without it no GPU can be used"
+    yield f"driver: {missing if driver is None else f'CUDA {driver[0]}.{driver[1]}'}"
     install = "" if driver is None else f"; pip install {_cupy_for(driver)}"
     if driver is not None and driver[0] < _OLDEST_CUDA:
         yield f"the driver is too old for CuPy: CUDA {_OLDEST_CUDA} or later is needed"
@@ -124,10 +121,6 @@ def _driver_version() -> tuple[int, int] | None:
     if library.cuDriverGetVersion(ctypes.byref(number)):
         return None
     return number.value // 1000, number.value % 1000 // 10
-
-
-def _text(numbers: tuple[int, int]) -> str:
-    return f"{numbers[0]}.{numbers[1]}"
 
 
 def _cupy_for(driver: tuple[int, int]) -> str:

@@ -22,6 +22,7 @@ PACKAGE = __package__
 NAMES: dict[str, str] = {
     **dict.fromkeys(("In", "Param", "Out", "SymbolicInput", "SymbolicOutput", "Container"), "symbolic.inputs"),
     "function": "function",
+    "doctor": "doctor",
     "OrderedUpdates": "updates",
     "function_dump": "symbolic.pickling",
     "Mode": "symbolic.mode",

@@ -5,7 +5,7 @@ import types
 
 import pytest
 from cuda import cupy_double
-from cuda.player import Library, needs_compiler
+from cuda.player import Library
 
 from tracer import device
 

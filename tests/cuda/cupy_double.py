@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import scipy.linalg
+import scipy.special
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 KNOWN_FUNCTIONS = frozenset(
@@ -86,6 +88,14 @@ class ndarray(NDArrayOperatorsMixin):
         assert type(array) is np.ndarray and array.shape == self.shape and array.dtype == self.dtype
         self._host[...] = array
 
+    T = property(lambda self: _wrapped(self._host.T))
+
+    def diagonal(self) -> "ndarray":
+        return _wrapped(self._host.diagonal())
+
+    def all(self) -> "ndarray":
+        return _wrapped(np.asarray(self._host.all()))
+
     def copy(self) -> "ndarray":
         _not_captured()
         return _wrapped(self._host.copy())
@@ -133,7 +143,8 @@ class ndarray(NDArrayOperatorsMixin):
         _not_captured()
         if method != "__call__" or any(type(item) is np.ndarray for item in inputs) or kwargs:
             return NotImplemented
-        if any(not isinstance(item, ndarray | np.generic | bool | int | float | complex) for item in inputs):
+        numbers = (ndarray, np.generic, bool, int, float, complex)
+        if getattr(np, ufunc.__name__, None) is not ufunc or not all(isinstance(item, numbers) for item in inputs):
             return NotImplemented
         return _wrapped(np.asarray(ufunc(*map(_unwrapped, inputs))))
 
@@ -306,6 +317,25 @@ def _error_state(**_: Any) -> Iterator[None]:
     yield
 
 
+_SCIPY_LINALG = ("lu_factor", "lu_solve", "solve_triangular")
+_ELSEWHERE = ("all", "abs", "arange", "count_nonzero", "eye", "full_like", "log", "prod", "sum", "where")
+
+
+def _lifted(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of NumPy's arrays as one of these."""
+
+    def lifted(*args: Any, **kwargs: Any) -> Any:
+        _not_captured()
+        unwrapped = [tuple(map(_unwrapped, item)) if isinstance(item, tuple) else _unwrapped(item) for item in args]
+        return _all_wrapped(function(*unwrapped, **kwargs))
+
+    return lifted
+
+
+def _scipy(name: str) -> Callable[..., Any]:
+    return _lifted(getattr(scipy.linalg, name))
+
+
 def _module(name: str, **contents: Any) -> types.ModuleType:
     module = types.ModuleType(name)
     vars(module).update(contents)
@@ -315,6 +345,7 @@ def _module(name: str, **contents: Any) -> types.ModuleType:
 def modules(raw_module: Any) -> dict[str, types.ModuleType]:
     """All modules, as `sys.modules` would hold them, with a class that compiles sources of kernels."""
     own = sys.modules[__name__]
+    special = _module("cupyx.scipy.special", gammainc=_lifted(scipy.special.gammainc))
     names = {
         name: f"{letter}gemmStridedBatched" for letter, name in zip("sdcz", ("f4", "f8", "c8", "c16"), strict=True)
     }
@@ -331,12 +362,17 @@ def modules(raw_module: Any) -> dict[str, types.ModuleType]:
         get_current_stream=Stream,
     )
     contents = {name: getattr(own, name) for name in ("ndarray", "asarray", "asnumpy", "empty", "zeros", "matmul")}
+    contents |= {name: _lifted(getattr(np, name)) for name in _ELSEWHERE}
+    contents["linalg"] = _module("cupy.linalg", cholesky=_lifted(np.linalg.cholesky))
     cupy = _module("cupy", cuda=cuda, RawModule=raw_module, may_share_memory=may_share_memory, **contents)
     return {
         "cupy": cupy,
         "cupy.cuda": cuda,
         "cupy.cuda.runtime": runtime,
         "cupyx": _module("cupyx", errstate=_error_state),
+        "cupyx.scipy": _module("cupyx.scipy", special=special),
+        "cupyx.scipy.special": special,
+        "cupyx.scipy.linalg": _module("cupyx.scipy.linalg", **{name: _scipy(name) for name in _SCIPY_LINALG}),
         "cupy_backends": _module("cupy_backends"),
         "cupy_backends.cuda": _module("cupy_backends.cuda", libs=libs),
         "cupy_backends.cuda.libs": libs,

@@ -18,7 +18,8 @@ OUT_OF_MEMORY = (
 )
 ON_HOST = (
     "{op} runs on the CPU, since the GPU has no form of it: its arguments and results are copied there and back at\n"
-    "every call of {function!r}.\n  at {line}\nHINT: tracer.config.gpu_fallback = 'raise' makes this an error, 'silent' hides it."
+    "every call of {function!r}.\n  at {line}\n"
+    "HINT: tracer.config.gpu_fallback = 'raise' makes this an error, 'silent' hides it."
 )
 NOT_ON_GPU = (
     "{op} has no form for the GPU, and tracer.config.gpu_fallback is 'raise'.\n  at {line}\n"

@@ -17,8 +17,8 @@ SMALL = 32
 
 
 def is_single(*arrays: Any) -> bool:
-    """Whether these are matrices, not stacks of them, and have elements."""
-    return all(array.ndim == 2 and array.size for array in arrays)
+    """Whether these are matrices on the host, not stacks of them, and have elements."""
+    return all(isinstance(array, np.ndarray) and array.ndim == 2 and array.size for array in arrays)
 
 
 def solve(a: Any, b: Any) -> Any:

@@ -245,7 +245,8 @@ class Shared(SharedVariable, Proxy):  # type: ignore[misc]
         return node
 
     def _check_type(self, value: Any, dtype: Any, shape: bool = False) -> None:
-        new = ArrayType(np.result_type(value) if isinstance(dtype, type) else np.dtype(dtype), np.shape(value))
+        shape_of_value = value.shape if device.is_on_gpu(value) else np.shape(value)
+        new = ArrayType(np.result_type(value) if isinstance(dtype, type) else np.dtype(dtype), shape_of_value)
         fits = np.can_cast(new.dtype, self.dtype, "same_kind" if isinstance(dtype, type) else "safe")
         if not fits or len(new.shape) != self.ndim or (shape and new.shape != self.cell[0].shape):
             raise self._wrong_type(new)

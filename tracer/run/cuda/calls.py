@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from tracer.errors.device import NOT_ON_GPU, ON_HOST
 from tracer.graph.node import Node
 from tracer.lower.instructions import Buffer, Call
 from tracer.run.cuda.arrays import Addresses, seen
+from tracer.run.cuda.libraries import form_of
 
 _NO_FORM = (TypeError, AttributeError, NotImplementedError)
 """What arrays of CuPy raise where CuPy lacks a function, or where one asks for NumPy's arrays."""
@@ -38,6 +40,8 @@ class FunctionCall:
         self.op = nodes[0].op.name if nodes else "a function"
         self.function = function
         self.is_on_host = self.op in ON_THE_HOST
+        self.form = form_of(self.op)
+        self.params = nodes[0].params if nodes else {}
 
     def __call__(self, addresses: Addresses) -> None:
         """Do it."""
@@ -64,7 +68,8 @@ class FunctionCall:
 
         try:
             with errstate(linalg="raise"):
-                results = _listed(self.instruction.function(*inputs))
+                form = self.instruction.function if self.form is None else partial(self.form, **self.params)
+                results = _listed(form(*inputs))
         except _NO_FORM:
             results = []
         if len(results) == len(self.instruction.outputs) and all(map(device.is_on_gpu, results)):

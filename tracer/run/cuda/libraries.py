@@ -110,8 +110,3 @@ def _cholesky(a: Any, failing: str) -> Any:
     if a.ndim > 2:
         raise NotImplementedError
     return cupy.full_like(a, np.nan)
-
-
-@_form("sort_places")
-def _sort_places(a: Any, **params: Any) -> Any:
-    raise NotImplementedError
