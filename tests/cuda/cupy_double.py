@@ -8,7 +8,7 @@ import ctypes
 import sys
 import types
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -351,7 +351,13 @@ def modules(raw_module: Any) -> dict[str, types.ModuleType]:
     }
     cublas = _module("cupy_backends.cuda.libs.cublas", **{label: _gemm(kind) for kind, label in names.items()})
     libs = _module("cupy_backends.cuda.libs", cublas=cublas)
-    runtime = _module("cupy.cuda.runtime", getDeviceCount=lambda: 1, memcpyAsync=_memory_copy, memcpyDeviceToDevice=3)
+    runtime = _module(
+        "cupy.cuda.runtime",
+        getDeviceCount=lambda: 1,
+        getDeviceProperties=lambda number: {"name": b"Stand-in", "totalGlobalMem": 2**34, "major": 9, "minor": 0},
+        memcpyAsync=_memory_copy,
+        memcpyDeviceToDevice=3,
+    )
     cuda = _module(
         "cupy.cuda",
         runtime=runtime,
@@ -359,11 +365,13 @@ def modules(raw_module: Any) -> dict[str, types.ModuleType]:
         UnownedMemory=UnownedMemory,
         MemoryPointer=MemoryPointer,
         Stream=Stream,
+        Device=lambda number: nullcontext(),
         get_current_stream=Stream,
     )
     contents = {name: getattr(own, name) for name in ("ndarray", "asarray", "asnumpy", "empty", "zeros", "matmul")}
     contents |= {name: _lifted(getattr(np, name)) for name in _ELSEWHERE}
     contents["linalg"] = _module("cupy.linalg", cholesky=_lifted(np.linalg.cholesky))
+    contents["__version__"] = "0.0"
     cupy = _module("cupy", cuda=cuda, RawModule=raw_module, may_share_memory=may_share_memory, **contents)
     return {
         "cupy": cupy,

@@ -1,7 +1,10 @@
 """Whole functions on a GPU: compared with the same on the CPU, with CuPy's stand-in for the GPU."""
 
 import pickle
+import re
 import warnings
+from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -306,6 +309,21 @@ def test_several_calls_as_one(gpu):
     other = tracer.compile(lambda x, y: np.mean((x @ others - y) ** 2), updates=rule)
     np.testing.assert_allclose(step.run(5, X, y), other.run(5, X, y), rtol=1e-12)
     np.testing.assert_allclose(weights.get_value(), others.get_value(), rtol=1e-12)
+
+
+def test_the_readme(gpu, capsys):
+    page = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```py\n(.*?)```", page, re.DOTALL)
+    exec(compile(code, "README.md", "exec"), {})
+    assert "CPU" in capsys.readouterr().out
+
+
+def test_doctor(gpu, capsys, monkeypatch):
+    monkeypatch.setattr(import_module("tracer.doctor"), "_driver_version", lambda: (13, 0))
+    tracer.doctor()
+    lines = capsys.readouterr().out.splitlines()
+    assert "  device 0: Stand-in, 16 GiB, compute capability 9.0" in lines
+    assert lines[-1] == "    a kernel: works"
 
 
 def test_no_gpu(monkeypatch):

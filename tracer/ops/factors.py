@@ -45,7 +45,7 @@ FACTORS: Op = declare(
 def _solve_value(packed: Any, pivots: Any, b: Any, transposed: bool) -> Any:
     if packed.ndim == 2:
         return lapack.solve_by_factors(packed, pivots, b, transposed)
-    return _fill((np.empty_like(b),), lambda *one: (lapack.solve_by_factors(*one, transposed),), packed, pivots, b)[0]
+    return _fill((np.empty_like(b),), lambda p, q, r: (lapack.solve_by_factors(p, q, r, transposed),), packed, pivots, b)[0]
 
 
 SOLVE_BY_FACTORS: Op = declare(
@@ -63,7 +63,7 @@ SOLVE_BY_FACTORS: Op = declare(
 
 def _inverse_value(packed: Any, pivots: Any, singular: str) -> Any:
     if packed.ndim > 2:
-        return _fill((np.empty_like(packed),), lambda *one: (_inverse_value(*one, singular),), packed, pivots)[0]
+        return _fill((np.empty_like(packed),), lambda p, q: (_inverse_value(p, q, singular),), packed, pivots)[0]
     try:
         return lapack.inverse_of_factors(packed, pivots)
     except np.linalg.LinAlgError:

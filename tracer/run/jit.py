@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from queue import SimpleQueue
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tracer.config import config
 from tracer.errors.native import NO_LLVMLITE
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tracer.run.native.generator import Outline
     from tracer.run.native.steps import StepsOutline
 
-    AnyOutline = Outline | StepsOutline
+    AnyOutline: TypeAlias = Outline | StepsOutline
 
 Program = Any
 """A `_kernels.Program`, which only `tracer.run.cpu` may name."""

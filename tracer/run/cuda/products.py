@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 
 from tracer import device
 from tracer.lower.instructions import Buffer, MatMul, Shape, View
+from tracer.records import NamedTuple
 from tracer.run.cuda.arrays import Addresses, seen
 
 _PREFIXES = {"f4": "s", "f8": "d", "c8": "c", "c16": "z"}
@@ -44,7 +44,7 @@ def matrix(rows: int, columns: int, row: int, column: int) -> Matrix | None:
 class Batch(NamedTuple):
     """Matrices at equal distances: how many, how far apart those of each operand are, and where each batch begins."""
 
-    count: int
+    size: int
     steps: tuple[int, int, int]
     starts: tuple[tuple[int, int, int], ...]
 
@@ -103,7 +103,8 @@ class Product:
         device.cupy()
         from cupy_backends.cuda.libs import cublas
 
-        return getattr(cublas, name)  # type: ignore[no-any-return]
+        found: Callable[..., None] = getattr(cublas, name)
+        return found
 
     def __call__(self, addresses: Addresses) -> None:
         """Launch it."""
@@ -145,7 +146,7 @@ class Product:
                 places[2],
                 out.leading,
                 self.batch.steps[2],
-                self.batch.count,
+                self.batch.size,
             )
 
     def _by_arrays(self, addresses: Addresses) -> None:

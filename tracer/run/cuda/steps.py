@@ -53,17 +53,17 @@ class DeviceProgram:
         self.module: Module = translate(program, ALIGNMENT)
         self.constants = [cupy.asarray(constant) for constant in program.constants]
         self.workspace = cupy.empty(max(self.module.workspace, 1), np.uint8)
-        launches = [launch for found in self.module.launches for launch in found or ()]
+        launches = [launch for own in self.module.launches for launch in own or ()]
         self.may_fail = any(number == ERROR for launch in launches for number, _ in launch.operands)
         self.error = cupy.asarray(np.array(_NOTHING_WRONG, np.uint64))
         kernels = cupy.RawModule(code=self.module.source, options=OPTIONS) if self.module.source else None
         self.steps: list[Step] = []
         parts = zip(program.instructions, program.nodes, self.module.launches, strict=True)
-        for instruction, nodes, launches in parts:
-            if launches is None:
+        for instruction, nodes, found in parts:
+            if found is None:
                 self.steps.append(_step(instruction, program.buffers, nodes, function))
             else:
-                self.steps += [KernelLaunch(kernels, launch) for launch in launches]
+                self.steps += [KernelLaunch(kernels, launch) for launch in found]
         self.is_capturable = all(step.is_capturable for step in self.steps)
 
     def addresses(self, arguments: Sequence[int], outputs: Sequence[int], arena: int) -> Addresses:
