@@ -45,7 +45,11 @@ FACTORS: Op = declare(
 def _solve_value(packed: Any, pivots: Any, b: Any, transposed: bool) -> Any:
     if packed.ndim == 2:
         return lapack.solve_by_factors(packed, pivots, b, transposed)
-    return _fill((np.empty_like(b),), lambda p, q, r: (lapack.solve_by_factors(p, q, r, transposed),), packed, pivots, b)[0]
+
+    def one(packed: Any, pivots: Any, b: Any) -> tuple[Any, ...]:
+        return (lapack.solve_by_factors(packed, pivots, b, transposed),)
+
+    return _fill((np.empty_like(b),), one, packed, pivots, b)[0]
 
 
 SOLVE_BY_FACTORS: Op = declare(
