@@ -3,7 +3,8 @@
 import warnings
 
 import pytest
-from cuda.cases import along_axis, indexed, random_graph, random_loop, scalar_program, sums
+from cuda.cases import along_axis, indexed, random_graph, random_loop, scalar_program, sums, traced
+from cuda.test_groups import CASES, updates
 from kernels.building import DTYPES
 
 from tracer.run.cuda.kernels import OPTIONS, translate
@@ -19,6 +20,8 @@ PROGRAMS = {
     **{f"sums of {dtype}": lambda dtype=dtype: sums((3, 9000), (1,), dtype).program() for dtype in ("f4", "f8", "c8")},
     **{f"along an axis {seed}": lambda seed=seed: along_axis(seed)[0] for seed in range(8)},
     **{f"indexed {seed}": lambda seed=seed: indexed(seed)[0] for seed in range(6)},
+    **{name: lambda case=case: traced(*case)[1] for name, case in CASES.items()},
+    "updates": lambda: updates([(100, 70), (70, 90), (5001,)])[0],
     **{f"graph {seed}": lambda seed=seed: random_graph(seed)[1] for seed in range(6)},
 }
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from tracer.lower.instructions import Cumulative, Gather, Scatter, Shape
+from tracer.run.cuda import segments
 from tracer.run.cuda.layout import Memory, Nest, Operand
 
 TINY = 4096
@@ -46,12 +47,15 @@ class Group(NamedTuple):
     ----------
     parts : tuple of Part
     rows : tuple of int or None
-        The leading axes that all of them have, of which each point is done by the same threads; None: one block does
-        everything, or there is one part.
+        The leading axes that all of them have, of which each point is done by the same threads.
+    segments : bool
+        Whether they are flat loops of one kind, done side by side. If there are neither rows nor segments, one block
+        does everything.
     """
 
     parts: tuple[Part, ...]
     rows: Shape | None = None
+    segments: bool = False
 
 
 def grouped(parts: Sequence[Part], memory: Memory) -> list[Group]:
@@ -60,9 +64,13 @@ def grouped(parts: Sequence[Part], memory: Memory) -> list[Group]:
     while start < len(parts):
         count = _tiny_run(parts[start : start + MOST_PARTS])
         rows: Shape | None = None
+        side_by_side = False
         if count < 2:
             rows, count = _row_run(parts[start : start + MOST_PARTS], memory)
-        groups.append(Group(tuple(parts[start : start + count]), rows if count > 1 else None))
+        if count < 2:
+            count = _segment_run(parts[start : start + MOST_PARTS], memory)
+            rows, side_by_side = None, count > 1
+        groups.append(Group(tuple(parts[start : start + count]), rows, side_by_side))
         start += count
     return groups
 
@@ -77,16 +85,43 @@ def _row_run(parts: Sequence[Part], memory: Memory) -> tuple[Shape, int]:
     rows = next((found for part in parts if (found := _rows_of(part)) is not None), None)
     if not rows:
         return (), 1
-    count, kept = 1, [parts[0]]
     if not _fits(parts[0], rows):
         return (), 1
+    kept = [parts[0]]
     for part in parts[1:]:
-        if not _fits(part, rows) or not all(_apart(old, part, len(rows), memory) for old in kept):
+        if not _fits(part, rows) or not _kept_apart(kept, part, len(rows), memory):
             break
         kept.append(part)
-        count += 1
     folds = any(isinstance(part.work, Nest) and part.work.folds for part in kept)
-    return rows, count if folds else 1
+    return rows, len(kept) if folds else 1
+
+
+def _kept_apart(kept: Sequence[Part], part: Part, rows: int, memory: Memory) -> bool:
+    """Whether a part meets others only within rows; its results move where they took over memory of the others."""
+    clashes = {operand.buffer for old in kept for operand in _clashes(old, part, rows, memory)}
+    if not clashes:
+        return True
+    assert isinstance(part.work, Nest)
+    own = {operand.buffer for operand in part.work.targets()}
+    if not clashes <= own or not all(memory.may_move(buffer, kept[0].number) for buffer in clashes):
+        return False
+    for buffer in clashes:
+        memory.move(buffer)
+    return not any(_clashes(old, part, rows, memory) for old in kept)
+
+
+def _segment_run(parts: Sequence[Part], memory: Memory) -> int:
+    """How many of the first parts are flat loops of one kind that have nothing to do with each other."""
+    found: list[Nest] = []
+    for part in parts:
+        nest = segments.flat(part.work) if isinstance(part.work, Nest) else None
+        if nest is None or (found and segments.kind_of(nest) != segments.kind_of(found[0])):
+            break
+        full = (len(found) + 1) * len(nest.operands()) > segments.MOST_POINTERS
+        if full or not all(segments.independent(old, nest, memory) for old in found):
+            break
+        found.append(nest)
+    return max(len(found), 1)
 
 
 def _rows_of(part: Part) -> Shape | None:
@@ -111,19 +146,17 @@ def _fits(part: Part, rows: Shape) -> bool:
     return not nest.folds or nest.folded() == tuple(axis >= len(rows) for axis in range(len(nest.shape)))
 
 
-def _apart(one: Part, other: Part, rows: int, memory: Memory) -> bool:
-    """Whether two parts meet in memory only within a row, if they meet at all."""
+def _clashes(one: Part, other: Part, rows: int, memory: Memory) -> list[Operand]:
+    """The operands of a part that meet in memory what an earlier one reads or writes, and not only within a row."""
     first, second = one.work, other.work
     assert isinstance(first, Nest) and isinstance(second, Nest)
     pairs = [(a, b) for a in first.targets() for b in second.operands()]
     pairs += [(a, b) for a in first.loads for b in second.targets()]
-    return all(_meet_in_rows(first, a, second, b, rows, memory) for a, b in pairs)
+    return [b for a, b in pairs if not _meet_in_rows(first, a, second, b, rows, memory)]
 
 
 def _meet_in_rows(first: Nest, a: Operand, second: Nest, b: Operand, rows: int, memory: Memory) -> bool:
-    one, other = memory.buffers[a.buffer], memory.buffers[b.buffer]
-    spaces = [("arena", 0) if item.kind == "temporary" else (item.kind, item.index) for item in (one, other)]
-    if spaces[0] != spaces[1]:
+    if memory.space(a.buffer) != memory.space(b.buffer):
         return True
     spans = [_bytes(nest, operand, 0, memory) for nest, operand in ((first, a), (second, b))]
     if spans[0][1] <= spans[1][0] or spans[1][1] <= spans[0][0]:

@@ -10,16 +10,18 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tracer.lower.instructions import ArgReduce, Cumulative, Gather, Instruction, Loop, Scatter
+from tracer.lower.instructions import ArgReduce, Cumulative, Gather, Instruction, Loop, Scatter, views_of
 from tracer.lower.program import Program
-from tracer.run.cuda import groups, indexing, loops
+from tracer.run.cuda import groups, indexing, loops, segments
 from tracer.run.cuda.groups import Group, Part
 from tracer.run.cuda.layout import ALIGNMENT, Memory, Nest, nests_of
 from tracer.run.cuda.scalars import Functions, preamble, supports
-from tracer.run.cuda.writer import ERROR, THREADS, WORKSPACE, Kernel, Launch, ceiling, coordinates, is_wide
+from tracer.run.cuda.writer import ERROR, SCRATCH, THREADS, WORKSPACE, Kernel, Launch, ceiling, coordinates, is_wide
 
 __all__ = ["ALIGNMENT", "ERROR", "OPTIONS", "WORKSPACE", "Launch", "Module", "translate"]
 
+SPARE = 2**20
+"""Bytes that temporaries may take beyond twice the arena, so that what is done together shares no memory."""
 OPTIONS = ("--std=c++17", "--fmad=false")
 """What to give to NVRTC, besides the architecture.
 
@@ -39,7 +41,7 @@ class Module(NamedTuple):
         For each instruction a tuple of `Launch`, in order, or None if something else must do it. An empty tuple:
         there is nothing to do, or an instruction before it has done it.
     workspace : int
-        Bytes of scratch memory that the kernels use. Nothing needs to be kept in it between launches.
+        Bytes of scratch memory that the kernels use. What is in it is of use for one run of the program.
     """
 
     source: str
@@ -72,10 +74,24 @@ def translate(program: Program, alignment: int = ALIGNMENT) -> Module:
     return _Translator(program, alignment).module()
 
 
+def first_uses(program: Program, found: Sequence[list[Part] | None]) -> dict[int, int]:
+    """The first instruction that uses a buffer, of those that only kernels use."""
+    uses: dict[int, int] = {}
+    others: set[int] = set()
+    for number, (instruction, parts) in enumerate(zip(program.instructions, found, strict=True)):
+        for view in views_of(instruction):
+            uses.setdefault(view.buffer, number)
+            if parts is None:
+                others.add(view.buffer)
+    return {buffer: number for buffer, number in uses.items() if buffer not in others}
+
+
 class _Translator:
     def __init__(self, program: Program, alignment: int) -> None:
         self.program = program
-        self.memory = Memory(program.buffers, alignment)
+        found = [self.parts(number, item) for number, item in enumerate(program.instructions)]
+        self.memory = Memory(program.buffers, alignment, first_uses(program, found), program.arena + SPARE)
+        self.found = found
         self.functions = Functions()
         self.kernels: dict[str, str] = {}
         self.launches: list[list[Launch] | None] = [[] for _ in program.instructions]
@@ -83,8 +99,7 @@ class _Translator:
 
     def module(self) -> Module:
         waiting: list[Part] = []
-        for number, instruction in enumerate(self.program.instructions):
-            found = self.parts(number, instruction)
+        for number, found in enumerate(self.found):
             if found is None:
                 self.launches[number] = None
                 self.write(waiting)
@@ -94,8 +109,18 @@ class _Translator:
         self.write(waiting)
         text = self.functions.text() + "".join(self.kernels.values())
         source = preamble(text, self.functions.needed) + text if self.kernels else ""
-        launches = tuple(None if found is None else tuple(found) for found in self.launches)
-        return Module(source, launches, self.workspace)
+        launches = tuple(None if found is None else tuple(map(self.placed, found)) for found in self.launches)
+        return Module(source, launches, self.memory.moved_bytes + self.workspace)
+
+    def placed(self, launch: Launch) -> Launch:
+        """A launch whose scratch memory comes after the temporaries in the workspace."""
+        start = self.memory.moved_bytes
+        return launch._replace(
+            operands=tuple(
+                (WORKSPACE, start + place) if buffer == SCRATCH else (buffer, place)
+                for buffer, place in launch.operands
+            )
+        )
 
     def parts(self, number: int, instruction: Instruction) -> list[Part] | None:
         """What kernels do of an instruction; None if they cannot."""
@@ -128,6 +153,8 @@ class _Translator:
             assert launches is not None
             if group.rows is not None:
                 launches.append(self.row_group(group))
+            elif group.segments:
+                launches.append(self.segment_group(group))
             elif len(group.parts) > 1:
                 launches.append(self.block_group(group))
             else:
@@ -203,6 +230,12 @@ class _Translator:
                     indexing.cumulative(kernel, node, False)
             kernel.close()
         return self.finish(kernel, "small", 1)
+
+    def segment_group(self, group: Group) -> Launch:
+        """Blocks for every part."""
+        kernel = self.kernel()
+        flat = [segments.flat(part.work) for part in group.parts if isinstance(part.work, Nest)]
+        return self.finish(kernel, "segments", segments.write(kernel, [nest for nest in flat if nest is not None]))
 
     def row_group(self, group: Group) -> Launch:
         """A warp or a block for every row, which does one part after the other."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -189,16 +189,49 @@ class Memory:
     buffers : sequence of Buffer
     alignment : int
         Bytes to which the arguments of a call are aligned at least.
+    first_uses : mapping of int to int
+        The first instruction that uses a buffer, of those that nothing but kernels use.
+    spare : int
+        Bytes of temporaries that may move, at most.
+
+    Attributes
+    ----------
+    moved : dict of int to int
+        Temporaries that are in the workspace instead of the arena, and where.
     """
 
-    def __init__(self, buffers: Sequence[Buffer], alignment: int) -> None:
+    def __init__(self, buffers: Sequence[Buffer], alignment: int, first_uses: Mapping[int, int], spare: int) -> None:
         self.buffers = buffers
         self.alignment = alignment
+        self.moved: dict[int, int] = {}
+        self.moved_bytes = 0
+        self._first_uses = first_uses
+        self._spare = spare
 
     def address(self, operand: Operand) -> int:
-        """Bytes from an aligned address to the start of an operand, to tell how it is aligned."""
+        """Bytes from the start of its space to the start of an operand."""
         buffer = self.buffers[operand.buffer]
-        return (buffer.offset if buffer.kind == "temporary" else 0) + operand.offset * operand.dtype.itemsize
+        start = buffer.offset if buffer.kind == "temporary" else 0
+        return self.moved.get(operand.buffer, start) + operand.offset * operand.dtype.itemsize
+
+    def space(self, number: int) -> tuple[str, int]:
+        """What a buffer is a part of; different spaces share no byte."""
+        buffer = self.buffers[number]
+        if number in self.moved:
+            return "workspace", 0
+        return ("arena", 0) if buffer.kind == "temporary" else (buffer.kind, buffer.index)
+
+    def may_move(self, number: int, start: int) -> bool:
+        """Whether a buffer is a temporary that is used after an instruction only, and small enough."""
+        buffer = self.buffers[number]
+        fits = self.moved_bytes + buffer.nbytes <= self._spare
+        return buffer.kind == "temporary" and fits and self._first_uses.get(number, -1) > start
+
+    def move(self, number: int) -> None:
+        """Give a temporary a place in the workspace, which it shares with no other."""
+        if number not in self.moved:
+            self.moved[number] = self.moved_bytes
+            self.moved_bytes += -(-self.buffers[number].nbytes // ALIGNMENT) * ALIGNMENT
 
     def width(self, nest: Nest, tail: bool) -> int:
         """How many neighbouring points of the last axis a thread can take at once, with 16 bytes a load.

@@ -13,6 +13,8 @@ WORKSPACE = -1
 """Stands for a buffer: scratch memory of `Module.workspace` bytes, aligned to 256."""
 ERROR = -2
 """Stands for a buffer: the word of 8 bytes where indices out of range are reported."""
+SCRATCH = -3
+"""Stands for what of the workspace holds no temporaries, until it is known where that is."""
 THREADS = 256
 """In a block of every kernel."""
 FAR = 2**30
@@ -59,6 +61,7 @@ class Kernel:
         self._depth = 1
         self._pointers: dict[tuple[int, int, str], str] = {}
         self._written: set[int] = set()
+        self._renamed: dict[tuple[int, int, str], str] = {}
 
     # --- text ---
 
@@ -88,15 +91,21 @@ class Kernel:
         place = operand.offset * operand.dtype.itemsize
         return self._pointer(operand.buffer, place, type_name(operand.dtype), write)
 
+    def rename(self, operand: Operand, name: str) -> None:
+        """Call the pointer to where an operand starts by another name from here on."""
+        self._renamed[operand.buffer, operand.offset * operand.dtype.itemsize, type_name(operand.dtype)] = name
+
     def workspace(self, place: int, kind: str) -> str:
         """The pointer to a place in the workspace."""
-        return self._pointer(WORKSPACE, place, kind, True)
+        return self._pointer(SCRATCH, place, kind, True)
 
     def error(self) -> str:
         """The pointer to the word for errors."""
         return self._pointer(ERROR, 0, "uint64", True)
 
     def _pointer(self, buffer: int, place: int, kind: str, write: bool) -> str:
+        if (buffer, place, kind) in self._renamed:
+            return self._renamed[buffer, place, kind]
         if write:
             self._written.add(buffer)
         return self._pointers.setdefault((buffer, place, kind), f"p{len(self._pointers)}")
@@ -109,7 +118,10 @@ class Kernel:
         mine = buffers[buffer]
         if mine.kind != "temporary":
             return True
-        arena = [b for number in self._written if number >= 0 and (b := buffers[number]).kind == "temporary"]
+        others = [number for number in self._written if number >= 0 and buffers[number].kind == "temporary"]
+        if buffer in self.memory.moved:
+            return True
+        arena = [buffers[number] for number in others if number not in self.memory.moved]
         return not any(o.offset < mine.offset + mine.nbytes and mine.offset < o.offset + o.nbytes for o in arena)
 
     # --- the whole ---
@@ -126,7 +138,11 @@ class Kernel:
         text = f"({', '.join(parameters)}) {{\n{shared}{body}\n}}\n"
         name = f"{word}_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
         head = f'extern "C" __global__ void __launch_bounds__({THREADS}) {name}'
-        operands = tuple((buffer, place) for buffer, place, _ in self._pointers)
+        moved = self.memory.moved
+        operands = tuple(
+            (WORKSPACE, moved[buffer] + place) if buffer in moved else (buffer, place)
+            for buffer, place, _ in self._pointers
+        )
         blocks = (*grid, 1, 1)[:3]
         return head + text, Launch(name, (blocks[0], blocks[1], blocks[2]), (THREADS, 1, 1), 0, operands)
 
