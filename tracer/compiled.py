@@ -30,6 +30,7 @@ from tracer.arguments import (
 from tracer.collecting import without_collector
 from tracer.config import config
 from tracer.device import is_on_gpu
+from tracer.device_calls import MISSED, DeviceCalls
 from tracer.errors import branches as texts
 from tracer.explaining import Explained, Profilable, explained_plan, job_of
 from tracer.generator_cells import state_cell
@@ -66,7 +67,6 @@ from tracer.types import type_of
 
 _MOST_PLANS = 256
 """Plans of one function that are kept; beyond, the oldest is forgotten."""
-
 _MOST_CAPTURED = 64
 """Captured arrays of one function that arguments are compared with, to see if they share memory."""
 
@@ -195,6 +195,7 @@ class Compiled(Dispatcher, Repeatable, Profilable):
         self._signatures: dict[Any, Signature] = {}
         self._kept: dict[Plan, tuple[Any, Tree[Plan]]] = {}  # the oldest first
         self._runs: dict[Any, Plan] = {}  # of many calls; the oldest first
+        self._device_calls = DeviceCalls(self._kept)
         self._floats: dict[tuple[Structure, int], str | None] = {}
         self._captured: list[np.ndarray[Any, Any]] = []
         self._earlier = Earlier()
@@ -264,6 +265,9 @@ class Compiled(Dispatcher, Repeatable, Profilable):
     # --- calls ---------------------------------------------------------------------------------------------------
 
     def _slow_call(self, *args: Any, **kwargs: Any) -> Any:
+        if (result := self._device_calls(args, kwargs)) is not MISSED:
+            self._slow_calls += 1
+            return result
         given, structure = flatten((args, kwargs))
         if hasattr(self.function, "__tracer_run__") and trace.current() is None and not is_computing():
             # What a transform computes are numbers, not expressions.
@@ -273,6 +277,8 @@ class Compiled(Dispatcher, Repeatable, Profilable):
             return self.inline(*args, **kwargs)
         plan, leaves = self._plan(args, kwargs)
         self._slow_calls += 1
+        if plan.on_gpu:
+            self._device_calls.offer(plan, leaves, args, kwargs)
         return self._run(plan, leaves)
 
     def _run(self, plan: Plan, leaves: Leaves) -> Any:

@@ -31,12 +31,17 @@ def cupy() -> Any:
     return cupy
 
 
+def array_type() -> Any:
+    """The class of CuPy's arrays; None as long as nobody has imported CuPy."""
+    return getattr(sys.modules.get("cupy"), "ndarray", None)
+
+
 def is_on_gpu(value: Any) -> bool:
     """Whether something is an array on a GPU: CuPy's, or of a library that lends its memory."""
     if isinstance(value, np.ndarray | np.generic):
         return False
-    loaded = sys.modules.get("cupy")
-    if loaded is not None and isinstance(value, loaded.ndarray):
+    found = array_type()
+    if found is not None and isinstance(value, found):
         return True
     # PyTorch raises for its arrays on the CPU.
     return not isinstance(value, type) and getattr(value, "__cuda_array_interface__", None) is not None
@@ -44,6 +49,8 @@ def is_on_gpu(value: Any) -> bool:
 
 def to_gpu(value: Any) -> Any:
     """An array as one of CuPy: itself, or the same memory, or a contiguous copy of one on the host."""
+    if type(value) is array_type():
+        return value
     return cupy().asarray(value, order=None if is_on_gpu(value) else "C")
 
 

@@ -109,6 +109,34 @@ def test_gradients(gpu):
             np.testing.assert_allclose(one, other, rtol=1e-12)
 
 
+def test_calls_alike_are_recognised_and_others_are_not(gpu):
+    factor = 2.0
+
+    @tracer.compile
+    def f(x, count, name="a"):
+        return (x * factor).sum(axis=0) * count + (name == "b")
+
+    there = gpu.asarray(X)
+    for _ in range(ROUNDS):
+        np.testing.assert_allclose(f(there, 3).get(), X.sum(axis=0) * 6, rtol=1e-12)
+    np.testing.assert_allclose(f(there, 4).get(), X.sum(axis=0) * 8, rtol=1e-12)
+    np.testing.assert_allclose(f(there, True).get(), X.sum(axis=0) * 2, rtol=1e-12)
+    np.testing.assert_allclose(f(there, 3, "b").get(), X.sum(axis=0) * 6 + 1, rtol=1e-12)
+    np.testing.assert_allclose(f(there, 3, name="b").get(), X.sum(axis=0) * 6 + 1, rtol=1e-12)
+    np.testing.assert_allclose(f(there[::2], 3).get(), X[::2].sum(axis=0) * 6, rtol=1e-12)
+    np.testing.assert_allclose(f(gpu.asarray(X.astype(np.float32)), 3).get(), X.sum(axis=0) * 6, rtol=1e-5)
+    np.testing.assert_allclose(f(X, 3), X.sum(axis=0) * 6, rtol=1e-12)
+    factor = 5.0
+    np.testing.assert_allclose(f(there, 3).get(), X.sum(axis=0) * 15, rtol=1e-12)
+    traces = f.cache_info().traces
+    f.cache_clear()
+    np.testing.assert_allclose(f(there, 3).get(), X.sum(axis=0) * 15, rtol=1e-12)
+    assert f.cache_info().traces == traces + 1
+    np.testing.assert_allclose(tracer.compile(lambda a: f(a, 3) + 1)(there).get(), X.sum(axis=0) * 15 + 1, rtol=1e-12)
+    with tracer.config.changed(check_nan=True), pytest.raises(FloatingPointError):
+        f(gpu.asarray(X * np.inf), 3)
+
+
 def test_training_stays_on_the_gpu(gpu):
     y = X @ np.arange(5.0)
 
