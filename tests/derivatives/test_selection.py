@@ -231,3 +231,21 @@ def test_what_was_not_read_has_no_slope(name):
         ):
             np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
         assert np.isfinite(tracer.hessian(f)(point)).all()
+
+
+def test_a_derivative_of_both_sides_is_not_selected():
+    """Each point is on one side of the condition, so that none of them is left out."""
+
+    def f(x):
+        tail = np.exp(-x * x)
+        return np.sum(np.where(x > 0, 1 - tail, tail))
+
+    slope, curvature = tracer.grad(f), tracer.hessian(f)
+    x = np.array([-0.75, -0.0, 0.5, np.nan, np.inf, 2.0])
+    with np.errstate(invalid="ignore"):
+        sign, tail = np.where(x > 0, 1.0, -1.0), np.exp(-x * x)
+        np.testing.assert_allclose(slope(x), sign * 2 * x * tail)
+        np.testing.assert_allclose(curvature(x[:3]), np.diag((sign * (2 - 4 * x * x) * tail)[:3]), atol=1e-15)
+    compiled = tracer.compile(slope)
+    compiled(x)
+    assert "logical_or" not in compiled.explain()

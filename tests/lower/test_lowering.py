@@ -241,6 +241,15 @@ def test_loops_do_not_grow_without_bound():
     assert 4 <= len(loops(run_random((x,), value))) <= 10
 
 
+def test_a_long_formula_over_a_large_array_is_one_loop():
+    x = argument(5000)
+    value = x
+    for _ in range(60):
+        value = node("tanh", node("add", node("sin", value), x))
+    (loop,) = loops(run_random((x,), value))
+    assert (len(loop.steps), len(loop.stores)) == (180, 1)
+
+
 def test_several_reductions_of_one_input_share_a_loop():
     x = argument(30, 20)
     squares = node("square", x)

@@ -19,6 +19,8 @@ LARGE_FILL = 256
 """Elements from which on an array is filled on its own, so that it takes memory only when it is written to."""
 LOOP_ITEMS = 96
 """Items that one loop may have."""
+LARGE_LOOP_ITEMS = 256
+"""Items of one loop over a large domain, where each value that is carried to another loop costs memory traffic."""
 CHEAP = frozenset(
     "add subtract multiply negative positive square absolute maximum minimum where cast conjugate logical_not "
     "equal not_equal less less_equal greater greater_equal logical_and logical_or invert real imag sign".split()
@@ -126,14 +128,16 @@ def form_groups(items: Sequence[Item]) -> list[list[Item]]:
             together.setdefault((item.stage, item.domain), []).append(item)
     for (_, domain), members in together.items():
         crowded = _crowded(members)
-        if len(members) > 1 and (crowded or math.prod(domain) > LARGE_DOMAIN):
+        large = math.prod(domain) > LARGE_DOMAIN
+        most = LARGE_LOOP_ITEMS if large else LOOP_ITEMS
+        if len(members) > 1 and (crowded or large):
             parts = _connected(members)
         else:
             parts = [members]
         for part in parts:
             late = [item for item in part if item in crowded][1:]
             rest = [item for item in part if item not in late] if late else part
-            groups.extend(rest[start : start + LOOP_ITEMS] for start in range(0, len(rest), LOOP_ITEMS))
+            groups.extend(rest[start : start + most] for start in range(0, len(rest), most))
             groups.extend([item] for item in late)
     for number, members in enumerate(groups):
         for item in members:

@@ -183,7 +183,13 @@ def _either(one: Node | None, other: Node | None) -> Node | None:
     """A condition that holds where one of two does; None if one holds everywhere."""
     if one is None or other is None or one is other:
         return None if other is None else one
+    if _is_negation(one, other) or _is_negation(other, one):
+        return None
     return unwrap(np.logical_or(wrap(one), wrap(other)))
+
+
+def _is_negation(one: Node, other: Node) -> bool:
+    return one.op.name == "logical_not" and one.inputs[0] is other
 
 
 def _folded(condition: Node) -> Node | None:
