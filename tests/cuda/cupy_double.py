@@ -372,6 +372,7 @@ def modules(raw_module: Any) -> dict[str, types.ModuleType]:
     contents |= {name: _lifted(getattr(np, name)) for name in _ELSEWHERE}
     contents["linalg"] = _module("cupy.linalg", cholesky=_lifted(np.linalg.cholesky))
     contents["__version__"] = "0.0"
+    contents["get_default_memory_pool"] = lambda: types.SimpleNamespace(free_all_blocks=lambda: None)
     cupy = _module("cupy", cuda=cuda, RawModule=raw_module, may_share_memory=may_share_memory, **contents)
     return {
         "cupy": cupy,

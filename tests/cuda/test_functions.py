@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import types
 import warnings
 from importlib import import_module
 from pathlib import Path
@@ -76,6 +77,58 @@ def test_one_graph_replays_the_whole_call(gpu):
     gpu.launches.clear()
     f(x, w)
     assert gpu.launches[0] == "graph" and [name.partition("_")[0] for name in gpu.launches[1:]] == first
+
+
+def test_what_is_around_a_library_call_is_replayed_too(gpu):
+    @tracer.compile
+    def f(a, b):
+        return np.linalg.solve(a @ a.T + 1, np.exp(b)).sum() * b
+
+    a, b = RANDOM.normal(size=(40, 40)), RANDOM.normal(size=40)
+    expected = np.linalg.solve(a @ a.T + 1, np.exp(b)).sum() * b
+    there = gpu.asarray(a), gpu.asarray(b)
+    for _ in range(ROUNDS):
+        np.testing.assert_allclose(f(*there).get(), expected, rtol=1e-8)
+    assert gpu.launches.count("graph") == 4
+
+
+def test_without_graphs(gpu, monkeypatch, caplog):
+    monkeypatch.setattr(gpu.Stream, "begin_capture", lambda self: 1 / 0)
+    check(lambda x: np.tanh(x).sum(axis=0), X)
+    assert "no CUDA graph of" in caplog.text
+    assert "graph" not in gpu.launches
+
+
+def test_too_little_memory_changes_nothing(gpu, monkeypatch):
+    total = tracer.shared(np.zeros(5))
+    big = tracer.compile(lambda x: np.outer(x.sum(axis=1), np.ones(20_000)) + 1.0, device="gpu")
+    step = tracer.compile(lambda x: x, updates=[(total, total + 1)], device="gpu")
+    big(X), step(V)
+    empty = gpu.ndarray.__init__
+
+    def refuse(self, shape, *args):
+        if np.prod(shape) > 10_000:
+            raise MemoryError("Out of memory allocating 1,120,000 bytes")
+        empty(self, shape, *args)
+
+    monkeypatch.setattr(gpu.ndarray, "__init__", refuse)
+    with pytest.raises(MemoryError, match=r"no memory left for '<lambda>': Out of memory(.|\n)*HINT"):
+        big(X)
+    step(V)
+    np.testing.assert_array_equal(total.get_value(), 2)
+
+
+def test_streams_wait_for_each_other(gpu, monkeypatch):
+    f = tracer.compile(lambda x: x * 2, device="gpu")
+    f(V)
+    waited = []
+    monkeypatch.setattr(gpu.Stream, "synchronize", lambda self: waited.append(self.ptr))
+    f(V)
+    assert not waited
+    monkeypatch.setattr(gpu.Stream, "ptr", 7)
+    f.plan(V).executable.stream = types.SimpleNamespace(ptr=0, synchronize=lambda: waited.append(0))
+    f(V)
+    assert waited == [0]
 
 
 def test_settings_choose_the_device(gpu):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -10,15 +11,20 @@ import numpy as np
 
 from tracer import device
 from tracer.errors import DeviceError
+from tracer.errors.device import OUT_OF_MEMORY
 from tracer.graph.graph import Graph
 from tracer.lower.build import Layout
 from tracer.lower.schedule import lower
 from tracer.phases import phase
 from tracer.run import cpu, reference
-from tracer.run.cuda.steps import ALIGNMENT, DeviceProgram
+from tracer.run.cuda.steps import ALIGNMENT, DeviceProgram, Stretch
 
+log = logging.getLogger("tracer")
+
+_SEEN = "seen"
+"""Stands for the graph of addresses that were met once."""
 _MOST_GRAPHS = 16
-"""CUDA graphs of one program that are kept, for as many sets of addresses."""
+"""Sets of addresses for which the CUDA graphs of a program are kept."""
 _SMALL = 1 << 16
 """Bytes of an output that is computed in a place of its own and then copied, so that a graph fits the next call too."""
 
@@ -64,7 +70,10 @@ class Executable:
         self.places = [
             cupy.empty(buffer.shape, buffer.dtype) if buffer.nbytes <= _SMALL else None for buffer in self.outputs
         ]
+        self.function = function
         self.graphs: dict[tuple[int, ...], Any] = {}
+        self.may_capture = True
+        self.stream: Any = None
         self.lock = threading.Lock()  # the arena is one
 
     def run(self, arrays: Sequence[Any], /) -> list[Any]:
@@ -72,17 +81,32 @@ class Executable:
 
         Raises
         ------
+        MemoryError
+            If the GPU has too little; what is kept for later is given back.
         IndexError and the like
             As NumPy raises them, with the user's line as their attribute `tracer_line`.
         """
-        given = [_aligned(device.to_gpu(array)) for array in arrays]
-        with self.lock:
-            outputs = self._launch(given)
-            failed = self.ready.failed()
+        try:
+            given = [_aligned(device.to_gpu(array)) for array in arrays]
+            with self.lock:
+                self._enter_stream()
+                outputs = self._launch(given)
+                failed = self.ready.failed()
+        except MemoryError as error:
+            self.graphs.clear()
+            device.cupy().get_default_memory_pool().free_all_blocks()
+            raise MemoryError(OUT_OF_MEMORY.format(function=self.function, reason=error)) from None
         if failed:
             reference.Executable(self.graph).run([device.to_host(array) for array in arrays])
             raise DeviceError("a kernel found a value that it cannot take, of which NumPy makes no error")
         return outputs
+
+    def _enter_stream(self) -> None:
+        """Wait for what another stream still does with the memory that all runs share."""
+        stream = device.cupy().cuda.get_current_stream()
+        if self.stream is not None and self.stream.ptr != stream.ptr:
+            self.stream.synchronize()
+        self.stream = stream
 
     def _launch(self, given: Sequence[Any]) -> list[Any]:
         cupy = device.cupy()
@@ -94,34 +118,41 @@ class Executable:
         arguments = [array.data.ptr for array in given]
         written = [array.data.ptr for array in outputs]
         addresses = ready.addresses(arguments, written, self.arena.data.ptr)
-        if ready.is_capturable:
-            self._replay((*arguments, *written), addresses)
-        else:
-            ready.launch(addresses)
+        for number, stretch in enumerate(ready.stretches):
+            if stretch.is_capturable and self.may_capture:
+                self._replay((number, *arguments, *written), stretch, addresses)
+            else:
+                stretch.launch(addresses)
         return [
             output.copy() if place is not None else output for output, place in zip(outputs, self.places, strict=True)
         ]
 
-    def _replay(self, key: tuple[int, ...], addresses: list[int]) -> None:
+    def _replay(self, key: tuple[int, ...], stretch: Stretch, addresses: list[int]) -> None:
         """Launch at addresses: one by one the first time, and later as one CUDA graph."""
         known = self.graphs.pop(key, None)
+        if known == _SEEN:
+            known = self._capture(stretch, addresses)
         if known is None:
-            self.ready.launch(addresses)
-            known = "seen"
+            stretch.launch(addresses)
+            known = _SEEN
         else:
-            if known == "seen":
-                known = self._capture(addresses)
             known.launch()
         self.graphs[key] = known  # the newest last
-        if len(self.graphs) > _MOST_GRAPHS:
+        if len(self.graphs) > _MOST_GRAPHS * len(self.ready.stretches):
             del self.graphs[next(iter(self.graphs))]
 
-    def _capture(self, addresses: list[int]) -> Any:
+    def _capture(self, stretch: Stretch, addresses: list[int]) -> Any:
+        """The CUDA graph of a stretch; None if CUDA makes none, which is not tried again."""
         stream = device.cupy().cuda.Stream(non_blocking=True)
-        with stream:
-            stream.begin_capture()
-            try:
-                self.ready.launch(addresses)
-            finally:
-                graph = stream.end_capture()
+        try:
+            with stream:
+                stream.begin_capture()
+                try:
+                    stretch.launch(addresses)
+                finally:
+                    graph = stream.end_capture()
+        except Exception as error:  # of classes that need CUDA; launched one by one, the kernels do the same
+            log.warning("no CUDA graph of %s: %s", self.function, error)
+            self.may_capture = False
+            return None
         return graph

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from tracer import device
 from tracer.lower.instructions import Branch, Buffer, Call, Instruction, MatMul, Scan, View, While
 from tracer.lower.program import LoweredProgram
+from tracer.records import NamedTuple
 from tracer.run.cuda.arrays import Addresses, seen
 from tracer.run.cuda.calls import FunctionCall
 from tracer.run.cuda.kernels import ERROR, OPTIONS, Launch, Module, translate
@@ -36,6 +38,18 @@ class Step(Protocol):
         ...
 
 
+class Stretch(NamedTuple):
+    """Steps that follow one another."""
+
+    is_capturable: bool
+    steps: tuple[Step, ...]
+
+    def launch(self, addresses: Addresses) -> None:
+        """Do them."""
+        for step in self.steps:
+            step(addresses)
+
+
 class DeviceProgram:
     """A program, ready to be launched.
 
@@ -45,6 +59,8 @@ class DeviceProgram:
         In the order in which they are done.
     is_capturable : bool
         Whether they do nothing but launch kernels, always the same ones.
+    stretches : list of Stretch
+        The steps again, those that are capturable and follow one another together.
     """
 
     def __init__(self, program: LoweredProgram, function: str) -> None:
@@ -65,6 +81,8 @@ class DeviceProgram:
             else:
                 self.steps += [KernelLaunch(kernels, launch) for launch in found]
         self.is_capturable = all(step.is_capturable for step in self.steps)
+        parts_of_a_kind = groupby(self.steps, lambda step: step.is_capturable)
+        self.stretches = [Stretch(is_capturable, tuple(own)) for is_capturable, own in parts_of_a_kind]
 
     def addresses(self, arguments: Sequence[int], outputs: Sequence[int], arena: int) -> Addresses:
         """Where all buffers are, and behind them the workspace and the error of the kernels."""
