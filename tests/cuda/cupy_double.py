@@ -83,10 +83,8 @@ class ndarray(NDArrayOperatorsMixin):
         _not_captured()
         return self._host.copy()
 
-    def set(self, array: np.ndarray[Any, Any]) -> None:
-        _not_captured()
-        assert type(array) is np.ndarray and array.shape == self.shape and array.dtype == self.dtype
-        self._host[...] = array
+    def reshape(self, shape: Any) -> "ndarray":
+        return _wrapped(self._host.reshape(shape))
 
     T = property(lambda self: _wrapped(self._host.T))
 

@@ -57,10 +57,9 @@ class FunctionCall:
                 error.tracer_line = work.line  # type: ignore[attr-defined]
             raise
         for out, result in zip(outputs, results, strict=True):
-            if device.is_on_gpu(result):
-                out[...] = result
-            else:
-                out.set(np.ascontiguousarray(result, out.dtype).reshape(out.shape))
+            if not device.is_on_gpu(result):
+                result = device.to_gpu(np.asarray(result, out.dtype)).reshape(out.shape)
+            out[...] = result
 
     def on_gpu(self, inputs: Sequence[Any]) -> list[Any] | None:
         """The results by CuPy; None if it has no form of the function."""

@@ -19,7 +19,7 @@ from tracer.run.cuda.products import Product
 
 ALIGNMENT = 16
 """Bytes to which arguments are aligned at least: what one instruction loads."""
-_NOTHING_WRONG = 2**64 - 1
+_NOTHING_WRONG = np.uint64(2**64 - 1)
 
 
 class Step(Protocol):
@@ -71,7 +71,7 @@ class DeviceProgram:
         self.workspace = cupy.empty(max(self.module.workspace, 1), np.uint8)
         launches = [launch for own in self.module.launches for launch in own or ()]
         self.may_fail = any(number == ERROR for launch in launches for number, _ in launch.operands)
-        self.error = cupy.asarray(np.array(_NOTHING_WRONG, np.uint64))
+        self.error = cupy.asarray(np.array(_NOTHING_WRONG))
         kernels = cupy.RawModule(code=self.module.source, options=OPTIONS) if self.module.source else None
         self.steps: list[Step] = []
         parts = zip(program.instructions, program.nodes, self.module.launches, strict=True)
@@ -103,7 +103,7 @@ class DeviceProgram:
 
     def failed(self) -> bool:
         """Whether a kernel has found something wrong, such as an index outside its array; forgets it."""
-        own = self.may_fail and int(self.error) != _NOTHING_WRONG
+        own = self.may_fail and int(self.error) != int(_NOTHING_WRONG)
         if own:
             self.error.fill(_NOTHING_WRONG)
         inner = [program.failed() for step in self.steps for program in getattr(step, "programs", ())]
