@@ -15,8 +15,10 @@
 namespace tracer {
 namespace {
 
-// Rows up to which threads of the library's own bring a factorisation nothing, and keep the pool's from running after.
+// Rows up to which threads of the library's own bring factors or eigenvalues nothing, and keep the pool's from running
+// after.
 constexpr int64_t ALONE = 512;
+constexpr int64_t ALONE_WITH_EIGENVALUES = 256;
 // Nanoseconds from which a batch is shared out over the pool.
 constexpr double SHARED_COST = 40e3;
 
@@ -232,7 +234,7 @@ class Library final : public NativeCall {
     bool run(const Context& context) const override {
         std::optional<OneBlasThread> alone;
         const bool shared = batch_.count > 1 && cost() >= SHARED_COST && controls_blas_threads();
-        if (shared || batch_.n < ALONE) {
+        if (shared || batch_.n < (is_eigenvalues() ? ALONE_WITH_EIGENVALUES : ALONE)) {
             alone.emplace();
         }
         const int64_t parts = shared ? std::min<int64_t>(4 * thread_count(), batch_.count) : 1;
@@ -265,6 +267,11 @@ class Library final : public NativeCall {
         int64_t grain;
         std::atomic<bool> good{true};
     };
+
+    bool is_eigenvalues() const {
+        return batch_.kind == MatrixKind::EighLower || batch_.kind == MatrixKind::EighUpper ||
+               batch_.kind == MatrixKind::EigvalshLower || batch_.kind == MatrixKind::EigvalshUpper;
+    }
 
     Matrix<const T> read(char* const* at, size_t k) const {
         return {reinterpret_cast<const T*>(at[k]), batch_.stacks[k].row, batch_.stacks[k].col};

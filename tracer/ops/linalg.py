@@ -276,7 +276,7 @@ def _triangular_value(a: Any, b: Any, lower: bool, unit: bool) -> Any:
 
         Rows in C order are columns in BLAS's, so it solves for the transposes from the right.
         """
-        zeros = () if unit else np.flatnonzero(np.diagonal(matrix) == 0)
+        zeros = () if unit or not right.size else np.flatnonzero(np.diagonal(matrix) == 0)
         if len(zeros):
             raise np.linalg.LinAlgError(f"singular matrix: resolution failed at diagonal {min(zeros)}")
         return solve(1.0, matrix.T, right.T, side=1, lower=not lower, diag=unit).T

@@ -14,7 +14,8 @@ from tracer.ops.linalg import CHOLESKY, INV, SLOGDET, SOLVE, SOLVE_TRIANGULAR
 def use_triangles(graph: Graph) -> Graph:
     """Solve with a Cholesky factor, or its transpose, as with the triangle that it is.
 
-    Its diagonal has no zeros, so that the one solves what the other does.
+    Its diagonal has no zeros, so that the one solves what the other does. Where the factor has a NaN, what does not
+    depend on it is a number.
     """
     order = graph.nodes()
     if not any(node.op is CHOLESKY for node in order):
