@@ -162,6 +162,14 @@ struct Update {
     bool copied;  // the same output leaves the call elsewhere too
 };
 
+// An update that changes some rows of the old value, which is a leaf, instead of making a new one.
+struct RowUpdate {
+    int update, leaf;  // which of the updates; its output says nothing then
+    py::object program_object;
+    Program* program;
+    std::vector<int> outputs;  // what the program takes after the old value
+};
+
 struct WriteBack {
     int leaf, output;
     py::object store;  // a function of the caller's object and the array; None: it is an array
@@ -225,6 +233,7 @@ class Plan {
     std::vector<py::object> captured_;
     std::vector<py::object> shared_;  // lists of one array, functions that give it, or states of generators
     std::vector<Update> updates_;
+    std::vector<RowUpdate> row_updates_;
     std::vector<WriteBack> write_backs_;
     std::vector<Guard> guards_;
     Result result_;
@@ -260,7 +269,11 @@ class Plan {
     void read_path(py::handle tree, py::handle steps);
     bool gives_expected(PyObject* const* answers, Path& path) const;
     PyObject* finish(PyObject** outputs, const Leaves& leaves) const;
-    bool takes(const Program& program, int64_t i) const;
+    static bool takes(const Buffer& buffer, const ArrayEntry& entry);
+    void read_row_update(py::handle description);
+    void check_rows(PyObject** outputs, const Leaves& leaves) const;
+    py::object owned_rows(const RowUpdate& rows, const Leaves& leaves) const;
+    void change_rows(const RowUpdate& rows, PyObject* array, PyObject** outputs) const;
     bool apart(const Leaves& leaves) const;
     void execute(const Leaves& leaves, PyObject** outputs) const;
     void assign(PyObject** outputs, const Leaves& leaves) const;

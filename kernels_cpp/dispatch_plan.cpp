@@ -153,6 +153,9 @@ Plan::Plan(py::handle spec, py::handle keyword_names, py::object program, py::ha
         const py::object cell = update[py::int_(0)];
         check_cell(cell);
         updates_.push_back({cell, read_index(update[py::int_(1)], program_->output_count(), "output"), false});
+        if (py::len(update) > 2) {
+            read_row_update(update);
+        }
     }
     for (py::handle item : write_backs) {
         write_backs_.push_back({read_index(item[py::int_(0)], held_leaves, "leaf to write"),
@@ -266,7 +269,7 @@ void Plan::check_program() {
         if (buffer == nullptr) {
             continue;
         }
-        if (!takes(*program_, i)) {
+        if (!takes(*buffer, entries_[i])) {
             throw py::value_error("plan: array " + std::to_string(i) + " is not what the program was built for");
         }
         entries_[i].written = entries_[i].written || buffer->written;
@@ -282,18 +285,16 @@ void Plan::check_program() {
     writes_ = std::any_of(entries_.begin(), entries_.end(), [](const ArrayEntry& entry) { return entry.written; });
 }
 
-// Whether argument i of a program is what the entry promises.
-bool Plan::takes(const Program& program, int64_t i) const {
-    const Buffer* buffer = program.argument(i);
-    const ArrayEntry& entry = entries_[i];
+// Whether what a program takes is what an entry promises.
+bool Plan::takes(const Buffer& buffer, const ArrayEntry& entry) {
     py::object descriptor =
         py::reinterpret_steal<py::object>(reinterpret_cast<PyObject*>(PyArray_DescrFromType(entry.type_number)));
-    const auto* native = reinterpret_cast<PyArray_Descr*>(numpy_dtype(buffer->dtype).ptr());
+    const auto* native = reinterpret_cast<PyArray_Descr*>(numpy_dtype(buffer.dtype).ptr());
     bool same =
         PyArray_EquivTypes(reinterpret_cast<PyArray_Descr*>(descriptor.ptr()), const_cast<PyArray_Descr*>(native)) &&
-        entry.shape == std::vector<npy_intp>(buffer->shape.begin(), buffer->shape.end());
+        entry.shape == std::vector<npy_intp>(buffer.shape.begin(), buffer.shape.end());
     for (const auto& [dimension, bytes] : entry.strides) {
-        same = same && bytes == buffer->strides[dimension] * itemsize(buffer->dtype);
+        same = same && bytes == buffer.strides[dimension] * itemsize(buffer.dtype);
     }
     return same;
 }
@@ -493,6 +494,9 @@ void Plan::visit_objects(const std::function<void(py::object&)>& visit) {
     }
     for (Update& update : updates_) {
         visit(update.cell);
+    }
+    for (RowUpdate& item : row_updates_) {
+        visit(item.program_object);
     }
     for (WriteBack& item : write_backs_) {
         visit(item.store);

@@ -24,7 +24,7 @@ void Plan::read_question(py::handle description) {
                 program->output_count() == first + static_cast<int64_t>(expected_.size());
     for (int64_t i = 0; fits && !own && i < program->argument_count(); ++i) {
         const Buffer* buffer = program->argument(i);
-        fits = buffer == nullptr || (takes(*program, i) && !buffer->written);
+        fits = buffer == nullptr || (takes(*buffer, entries_[i]) && !buffer->written);
     }
     for (size_t i = 0; fits && i < expected_.size(); ++i) {
         const Buffer* output = program->output(first + static_cast<int64_t>(i));

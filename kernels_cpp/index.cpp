@@ -394,6 +394,8 @@ class Scatter final : public Indexed {
         }
     }
 
+    void check(const Context& context) const override { offsets(context); }
+
     std::string name() const override { return adds_ ? "scatter_add" : "scatter_set"; }
 
   private:

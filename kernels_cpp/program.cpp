@@ -260,6 +260,34 @@ void Program::execute(char* const* arguments, PyObject** outputs, PyObject* cons
     }
 }
 
+template <typename Visit>
+void Program::visit_instructions(char* const* arguments, Visit visit) {
+    Lease state(*this);
+    for (size_t i = 0; i < arguments_.size(); ++i) {
+        if (arguments_[i] >= 0) {
+            state->base[arguments_[i]] = arguments[i];
+            state->owners[arguments_[i]] = nullptr;
+        }
+    }
+    const Context context{state->base.data(), table_.buffers.data(), state->owners.data()};
+    size_t at = 0;
+    try {
+        for (; at < instructions_.size(); ++at) {
+            visit(*instructions_[at], context);
+        }
+    } catch (...) {
+        fail(at);
+    }
+}
+
+void Program::check_change(char* const* arguments) {
+    visit_instructions(arguments, [](const Instruction& it, const Context& context) { it.check(context); });
+}
+
+void Program::change(char* const* arguments) {
+    visit_instructions(arguments, [](const Instruction& it, const Context& context) { it.run(context); });
+}
+
 void Program::run_all(const Context& context, size_t& at) const {
     if (context.timer != nullptr) {
         return Timer::run_all(this, instructions_, context, at);

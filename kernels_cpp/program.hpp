@@ -110,6 +110,8 @@ struct Instruction {
     std::string line;
     virtual ~Instruction() = default;
     virtual void run(const Context& context) const = 0;
+    // Throws what `run` would throw on these arrays, and changes nothing.
+    virtual void check(const Context& /*context*/) const {}
     // Estimated nanoseconds of one run on one core: decides about the GIL and about threads.
     virtual double cost() const { return 0.0; }
     virtual std::string name() const = 0;
@@ -170,6 +172,11 @@ class Program {
     // With a timer each instruction is timed.
     void execute(char* const* arguments, PyObject** outputs, PyObject* const* owners = nullptr, Timer* timer = nullptr);
 
+    // For a program without outputs that changes its first argument: what `execute` would throw, before anything has
+    // changed; and the change itself, with the GIL held all the time, which after that does not fail.
+    void check_change(char* const* arguments);
+    void change(char* const* arguments);
+
     int64_t argument_count() const { return static_cast<int64_t>(arguments_.size()); }
     int64_t output_count() const { return static_cast<int64_t>(outputs_.size()); }
     // Buffer that describes argument i: dtype, shape, strides in elements, and whether it is written; nullptr if
@@ -223,6 +230,8 @@ class Program {
     py::object when_hot_;
 
     void notice_run();
+    template <typename Visit>
+    void visit_instructions(char* const* arguments, Visit visit);
     void run_all(const Context& context, size_t& at) const;
     py::list costs(Timer& timer) const;
     void read_buffers(py::handle description);

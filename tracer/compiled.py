@@ -50,7 +50,7 @@ from tracer.pipeline import (
 from tracer.records import NamedTuple
 from tracer.repeated_graph import no_results, repeated_trace
 from tracer.repeating import MOST_RUNS, Call, Calls, GeneratorState, Repeatable
-from tracer.run.backend import chosen
+from tracer.run.backend import chosen, rows_of
 from tracer.run.cpu import Dispatcher
 from tracer.tracing import trace
 from tracer.tracing.capture import Earlier, label_of, logger
@@ -561,7 +561,7 @@ class Compiled(Dispatcher, Repeatable, Profilable):
             entries[count:split],
             cells,
             entries[split:],
-            [(cell, number) for number, cell in enumerate(updates, first)],
+            [(cell, number, *rows_of(plan.executable, number)) for number, cell in enumerate(updates, first)],
             [
                 (place, n, write_back) if place in drawn else (place, n)
                 for n, place in enumerate(places, first + len(updates))

@@ -83,6 +83,14 @@ class Traced:
         """How many outputs are results."""
         return len(self.graph.outputs) - len(self.updated) - len(self.written) - len(self.stored)
 
+    @property
+    def replaced(self) -> list[tuple[int, int]]:
+        """The outputs that become the value of a shared variable that is an input, and which input."""
+        first = self.argument_count + len(self.captured)
+        places = {item: place for place, item in enumerate(self.shared, first) if isinstance(item, Shared)}
+        numbers = enumerate(self.updated, self.result_count)
+        return [(number, places[item]) for number, item in numbers if item in places]
+
 
 Finish = Callable[[Any, trace.Trace], None]
 """Called with the result on proxies while the trace is still on, to add updates."""
@@ -395,7 +403,8 @@ class Plan:
                 self.asker = backend.load(backend_name, questions, layouts, traced.name)
         whole = traced.graph if outputs is traced.graph.outputs else Graph(traced.graph.inputs, outputs)
         self.graph = optimise(whole, verify=config.verify)
-        self.executable = backend.load(backend_name, self.graph, layouts, traced.name)
+        replaced = [] if traced.questions else traced.replaced
+        self.executable = backend.load(backend_name, self.graph, layouts, traced.name, replaced)
 
     def shared_values(self) -> list[Any]:
         """The values of the shared variables, where the plan runs."""

@@ -17,6 +17,9 @@ from tracer.types import contiguous_strides, element_strides
 
 Array = np.ndarray[Any, Any]
 
+Updates = Sequence[tuple[int, int]]
+"""Outputs of a graph that will replace an input once the graph has run: the output, and the input."""
+
 
 class Executable(Protocol):
     """A compiled graph.
@@ -53,7 +56,7 @@ def layouts_of(name: str, inputs: Sequence[Array]) -> list[Layout]:
     ]
 
 
-def load(name: str, graph: Graph, layouts: Sequence[Layout], function: str = "") -> Executable:
+def load(name: str, graph: Graph, layouts: Sequence[Layout], function: str = "", updates: Updates = ()) -> Executable:
     """Compile a graph for a backend.
 
     Parameters
@@ -64,6 +67,8 @@ def load(name: str, graph: Graph, layouts: Sequence[Layout], function: str = "")
         Of its inputs, as `layouts_of` gives them.
     function : str
         The user's function, for messages.
+    updates : sequence of (int, int)
+        Outputs that will replace an input once the graph has run.
 
     Raises
     ------
@@ -76,7 +81,16 @@ def load(name: str, graph: Graph, layouts: Sequence[Layout], function: str = "")
         from tracer.run.cuda import executor  # loads CuPy
 
         return executor.Executable(graph, layouts, function)
-    return cpu.Executable(graph, layouts)
+    return cpu.Executable(graph, layouts, updates)
+
+
+def rows_of(executable: Any, output: int) -> tuple[Any, ...]:
+    """What the fast call path changes in place of an output: (the input, the program that does it, what that takes).
+
+    Outputs of `native` that it takes. () if the output is an array like any other.
+    """
+    rows: dict[int, tuple[Any, ...]] = getattr(executable, "rows", {})
+    return rows.get(output, ())
 
 
 def find_nan(graph: Graph, arrays: Sequence[Array], function: str) -> None:

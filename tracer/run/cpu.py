@@ -13,6 +13,7 @@ from tracer.graph.graph import Graph
 from tracer.graph.scipy_extensions import extension
 from tracer.lower.build import Layout
 from tracer.lower.program import Program
+from tracer.lower.rows import split
 from tracer.lower.schedule import lower
 from tracer.phases import phase
 from tracer.run import jit
@@ -54,16 +55,30 @@ class Executable:
         What was lowered.
     native : _kernels.Program
         The same, ready to run.
+    rows : dict
+        By output, what changes an input in place instead: the input, the program that does it, and which outputs of
+        `native` that takes.
     """
 
-    def __init__(self, graph: Graph, layouts: Sequence[Layout] | None = None) -> None:
+    def __init__(
+        self, graph: Graph, layouts: Sequence[Layout] | None = None, updates: Sequence[tuple[int, int]] = ()
+    ) -> None:
         with phase("lower"):
-            self.program = lower(graph, layouts, has_kernel)
+            rest, changes = (graph, ()) if layouts is None else split(graph, layouts, updates)
+            self.program = lower(rest, layouts, has_kernel)
         with phase("build"):
             self.native = _kernels.Program(self.program)
+            self.rows = {item.output: (item.input, _kernels.Program(item.program), item.places) for item in changes}
+        self.count = len(graph.outputs)
         jit.watch(self.native)
 
     def run(self, arrays: Sequence[Array], /) -> list[Array]:
         """Run on arrays of the layouts it was compiled for; IndexError and the like carry `tracer_line`."""
         outputs: list[Array] = self.native.run(arrays)
-        return outputs
+        changed = {}
+        for output, (place, program, places) in self.rows.items():
+            changed[output] = arrays[place].copy()
+            program.run([changed[output], *(outputs[item] for item in places)])
+        for output, array in changed.items():
+            outputs[output] = array
+        return outputs[: self.count]

@@ -162,7 +162,9 @@ class DebugMode(Mode):
         self.check_py_code = True if check_py_code is None else check_py_code
         self.check_isfinite = config.DebugMode.check_finite if check_isfinite is None else check_isfinite
 
-    def compile(self, graph: Graph, layouts: Sequence[Layout], name: str) -> tuple[Graph, backend.Executable]:
+    def compile(
+        self, graph: Graph, layouts: Sequence[Layout], name: str, updates: backend.Updates = ()
+    ) -> tuple[Graph, backend.Executable]:
         """As of `Mode`. Raises StochasticOrder."""
         stages = [("as written", graph)]
         for label, run in self.passes:
@@ -321,7 +323,9 @@ class NanGuardMode(Mode):
         self.inf_is_error = defaults.inf_is_error if inf_is_error is None else inf_is_error
         self.big_is_error = defaults.big_is_error if big_is_error is None else big_is_error
 
-    def compile(self, graph: Graph, layouts: Sequence[Layout], name: str) -> tuple[Graph, backend.Executable]:
+    def compile(
+        self, graph: Graph, layouts: Sequence[Layout], name: str, updates: backend.Updates = ()
+    ) -> tuple[Graph, backend.Executable]:
         """As of `Mode`."""
         graph = self.optimise(graph)
         return graph, _Guard(self, graph, name)
@@ -408,7 +412,9 @@ class MonitorMode(Mode):
         super().__init__(linker, optimizer)
         self.pre_func, self.post_func = pre_func, post_func
 
-    def compile(self, graph: Graph, layouts: Sequence[Layout], name: str) -> tuple[Graph, backend.Executable]:
+    def compile(
+        self, graph: Graph, layouts: Sequence[Layout], name: str, updates: backend.Updates = ()
+    ) -> tuple[Graph, backend.Executable]:
         """As of `Mode`."""
         graph = self.optimise(graph)
         return graph, _Monitored(self, graph)

@@ -100,7 +100,9 @@ class Mode:
         """Rewrite a graph."""
         return passes.optimise(graph, verify=config.verify, passes=self.passes)
 
-    def compile(self, graph: Graph, layouts: Sequence[Layout], name: str) -> tuple[Graph, backend.Executable]:
+    def compile(
+        self, graph: Graph, layouts: Sequence[Layout], name: str, updates: backend.Updates = ()
+    ) -> tuple[Graph, backend.Executable]:
         """Rewrite a graph and make it ready to run.
 
         Parameters
@@ -111,9 +113,12 @@ class Mode:
             Of its inputs.
         name : str
             Of the function, for messages.
+        updates : sequence of (int, int)
+            Outputs that will replace an input.
         """
         graph = self.optimise(graph)
-        return graph, backend.load("reference" if self.linker == "py" else backend.chosen(), graph, layouts, name)
+        name_of_backend = "reference" if self.linker == "py" else backend.chosen()
+        return graph, backend.load(name_of_backend, graph, layouts, name, updates)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(linker={self.linker!r}, optimizer={self.optimizer!r})"

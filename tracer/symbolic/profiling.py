@@ -295,7 +295,9 @@ class Profiled:
     def __init__(self, mode: Any, stats: ProfileStats) -> None:
         self.mode, self.stats = mode, stats
 
-    def compile(self, graph: Graph, layouts: Sequence[Layout], name: str) -> tuple[Graph, backend.Executable]:
+    def compile(
+        self, graph: Graph, layouts: Sequence[Layout], name: str, updates: backend.Updates = ()
+    ) -> tuple[Graph, backend.Executable]:
         """As of `Mode`."""
         start = time.perf_counter()
         graph, executable = self.mode.compile(graph, layouts, name)

@@ -104,18 +104,22 @@ class SymbolicPlan:
 class Compiler(Protocol):
     """How a graph is rewritten and made ready to run."""
 
-    def compile(self, graph: Graph, layouts: Sequence[Layout], name: str) -> tuple[Graph, backend.Executable]:
-        """The rewritten graph and what runs it, for a function of this name."""
+    def compile(
+        self, graph: Graph, layouts: Sequence[Layout], name: str, updates: backend.Updates = ()
+    ) -> tuple[Graph, backend.Executable]:
+        """The rewritten graph and what runs it, for a function of this name; updates are as of `backend.load`."""
         ...
 
 
 class Native:
     """All rewrites, and the executor that the settings name."""
 
-    def compile(self, graph: Graph, layouts: Sequence[Layout], name: str) -> tuple[Graph, backend.Executable]:
+    def compile(
+        self, graph: Graph, layouts: Sequence[Layout], name: str, updates: backend.Updates = ()
+    ) -> tuple[Graph, backend.Executable]:
         """As of `Compiler`."""
         graph = optimise(graph, verify=config.verify)
-        return graph, backend.load(backend.chosen(), graph, layouts, name)
+        return graph, backend.load(backend.chosen(), graph, layouts, name, updates)
 
 
 class _Signature:
@@ -322,7 +326,9 @@ class SymbolicProgram:
 
         recorded, counts, statics = self.record(signature.nodes, flat, evaluate)
         layouts = backend.layouts_of(backend.chosen(), flat.arrays)
-        graph, executable = self.compiler.compile(recorded, layouts, self.name)
+        in_place = self._is_plain and not asked
+        replaced = self._replaced(len(flat.arrays), len(recorded.outputs)) if in_place else []
+        graph, executable = self.compiler.compile(recorded, layouts, self.name, replaced)
         nodes, question = tuple(asked), None
         if nodes:
             asker = signature.questions.get(nodes)
@@ -332,6 +338,12 @@ class SymbolicProgram:
             question = asker, list(asked.values())
         entries = tuple(("array", array.dtype.num, array.shape, array.strides) for array in flat.arrays)
         return SymbolicPlan(recorded, graph, executable, counts, statics, entries, question), nodes
+
+    def _replaced(self, arrays: int, outputs: int) -> list[tuple[int, int]]:
+        """The outputs that become the value of a shared variable that is an input, and which input."""
+        places = {item: place for place, item in enumerate(self.shared, arrays - len(self.shared))}
+        numbers = enumerate(self.updates, outputs - len(self.updates))
+        return [(number, places[item]) for number, item in numbers if item in places]
 
     @timed("trace")
     def record(
@@ -428,7 +440,7 @@ class SymbolicProgram:
             [],
             list(cells),
             plan.entries[len(spec) :],
-            list(updates),
+            [(cell, number, *backend.rows_of(plan.executable, number)) for cell, number in updates],
             [],
             [*setting_guards(), ("dict=", vars(config), "exception_verbosity", "low"), *guards],
             result,

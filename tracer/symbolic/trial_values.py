@@ -37,7 +37,7 @@ class MissingTestValue(AttributeError):
 class _Uncompiled:
     """Runs graphs as they are, op by op."""
 
-    def compile(self, graph: Graph, layouts: Any, name: str) -> tuple[Graph, Any]:
+    def compile(self, graph: Graph, layouts: Any, name: str, updates: Any = ()) -> tuple[Graph, Any]:
         """As of `symbolic_program.Compiler`."""
         return graph, reference.Executable(graph)
 
