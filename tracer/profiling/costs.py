@@ -222,6 +222,10 @@ def _triangular(shapes: Sequence[Shape]) -> int:
 _LIBRARY: dict[str, Callable[[Sequence[Shape]], int]] = {
     "cholesky": _factored(1, 3),
     "det": _factored(2, 3),
+    "eig": _factored(25, 1),
+    "eigh": _factored(9, 1),
+    "eigvals": _factored(10, 1),
+    "eigvalsh": _factored(4, 3),
     "slogdet": _factored(2, 3),
     "inv": _factored(2, 1),
     "factors": _factored(2, 3),
