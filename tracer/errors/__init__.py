@@ -289,7 +289,8 @@ SHAPE_ASSIGNED = (
 )
 SHARED_IN_PLACE = (
     "the shared variable {name} cannot be changed in place in a traced function.\n"
-    "HINT: {name}.set({name} - 0.1 * gradient) records its new value."
+    "HINT: {name}.set({name} - 0.1 * gradient) records its new value; for some rows, new = {name}.copy(), "
+    "new[rows] += change, {name}.set(new), which writes the rows alone."
 )
 SHARED_OF_TRACED = "a shared variable needs a real value, but {value} is traced.\nHINT: w.set(value) updates one."
 FOREIGN_VALUE = (
