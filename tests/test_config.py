@@ -95,7 +95,7 @@ def test_unknown_flags_name_near_ones():
     ("name", "value", "wanted"),
     [
         ("floatX", "float16", "one of"),
-        ("device", "cuda0", "one of"),
+        ("device", "tpu", "one of"),
         ("threads", 0, "a positive int"),
         ("profile", 3, "True or False"),
         ("lib.cnmem", "much", "a number"),
