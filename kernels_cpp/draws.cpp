@@ -496,7 +496,8 @@ std::unique_ptr<NativeCall> make_draws(const std::string& kernel, const std::vec
     if (inputs.empty() || outputs.empty()) {
         malformed("Call: a draw has no state");
     }
-    if (!is_numpy_known() || !state_kind(generator, kind)) {
+    // A stack of states is the function's business.
+    if (!is_numpy_known() || !state_kind(generator, kind) || inputs[0].shape.size() != 1) {
         return nullptr;
     }
     const Operand &from = inputs[0], &to = outputs[0];

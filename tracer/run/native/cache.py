@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import logging
 import os
 import stat
 import sys
@@ -32,7 +31,6 @@ FORGOTTEN = 3600.0
 """Seconds after which an unfinished file is taken for one that nobody will finish."""
 _MAGIC = b"tracer1\n"
 _CHECK = hashlib.sha256
-_log = logging.getLogger(__name__)
 
 
 class Store:
@@ -60,11 +58,11 @@ class Store:
                 # The oldest file is the one that was not needed for longest.
                 _quietly(os.utime, path)
                 return code
-            _log.info("%s is damaged and will be made again", path)
+            _log().info("%s is damaged and will be made again", path)
             path.unlink(missing_ok=True)
         except OSError as error:
             if not isinstance(error, FileNotFoundError):
-                _log.info("%s cannot be used: %s", path, error)
+                _log().info("%s cannot be used: %s", path, error)
         return None
 
     def put(self, key: str, code: bytes) -> None:
@@ -77,7 +75,7 @@ class Store:
                 file.write(_sealed(key, code))
             os.replace(unfinished, path)
         except OSError as error:
-            _log.info("%s cannot be written: %s", path, error)
+            _log().info("%s cannot be written: %s", path, error)
             _quietly(os.unlink, unfinished)
             return
         self._unseen += len(code)
@@ -119,7 +117,7 @@ def _store(setting: str) -> Store | None:
     try:
         return Store(_default_directory() if setting == "auto" else Path(setting).expanduser())
     except (OSError, RuntimeError) as error:
-        _log.info("native code is not kept on disk: %s", error)
+        _log().info("native code is not kept on disk: %s", error)
         return None
 
 
@@ -156,7 +154,7 @@ def _quietly(action: Any, path: Any) -> None:
     try:
         action(path)
     except OSError:
-        _log.debug("%s of %s failed", action.__name__, path)
+        _log().debug("%s of %s failed", action.__name__, path)
 
 
 def _entries(directory: Path) -> list[os.DirEntry[str]]:
@@ -216,3 +214,9 @@ def _processor() -> bytes:
     kinds = (b"vendor", b"cpu family", b"model", b"stepping", b"flags", b"Features", b"CPU ", b"isa")
     lines = [line for line in description().split(b"\n") if line.startswith(kinds)]
     return b"\n".join([os.uname().machine.encode(), *lines]) if lines else b""
+
+
+def _log() -> Any:
+    import logging  # here: it joins in forks, and must not turn up while one waits for the thread that imports this
+
+    return logging.getLogger(__name__)
