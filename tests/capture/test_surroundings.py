@@ -1,6 +1,7 @@
 """What rewritten functions read and change outside of themselves: guards, written arrays, errors, other threads."""
 
 import ast
+import dataclasses
 import linecache
 import math
 import threading
@@ -12,6 +13,7 @@ from work import on_threads
 
 import tracer
 from tracer import errors
+from tracer.tracing.capture import Surroundings
 
 X, Y = np.array([0.3, 1.2, 2.5]), np.array([1.1, 0.2, 0.7])
 
@@ -363,3 +365,32 @@ def test_numbers_in_a_guarded_function_are_computed_with():
     for x in (X, Y, 2 * X):
         np.testing.assert_allclose(function(x), [math.sin(x[0]), 0])
     assert function.cache_info().traces == 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    rate: float
+
+
+FACTOR = 3.0
+
+
+class Loose(Settings):
+    def __setattr__(self, name, value):
+        object.__setattr__(self, name, value * FACTOR)
+
+
+def test_of_a_frozen_dataclass_only_what_its_users_wrote_counts(monkeypatch):
+    fixed, loose = Settings(2.0), Loose(1.0)
+    surroundings = Surroundings(lambda x: x * fixed.rate)
+    assert "rate" in surroundings.names and "type" not in surroundings.names  # its own methods ask for types
+
+    def scaled(x):
+        loose.rate = 2.0
+        return x * loose.rate
+
+    compiled = tracer.compile(scaled)
+    for factor in (3.0, 4.0):
+        monkeypatch.setitem(globals(), "FACTOR", factor)
+        np.testing.assert_array_equal(compiled(X * factor), X * factor * 2 * factor)
+    assert any(guard.name == "FACTOR" for guard in Surroundings(scaled).guards)

@@ -70,6 +70,19 @@ def test_threads_that_do_not_trace_notice_nothing(quick_switches):
     assert scipy.linalg.solve is solve
 
 
+def test_other_threads_can_pickle_what_is_replaced_in_a_trace():
+    found = []
+
+    def traced(a, x):
+        for function in (scipy.linalg.solve, scipy.linalg.expm, np.random.beta, np.random.default_rng):
+            found.append(pickle.loads(pickle.dumps(function)) is function and function.__doc__ == plain[len(found)])
+        return solve(a, x)
+
+    plain = [item.__doc__ for item in (solve, scipy.linalg.expm, np.random.beta, np.random.default_rng)]
+    tracer.compile(traced)(A, B)
+    assert found == [True] * 4
+
+
 def test_an_exception_puts_everything_back():
     def fail(a, x):
         solve(a, x)

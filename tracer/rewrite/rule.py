@@ -15,7 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -23,9 +24,11 @@ import numpy as np
 from tracer.graph.node import CONSTANT, Node, blame, make_node
 from tracer.graph.op import FUNCTIONS, OPS, Op
 from tracer.records import NamedTuple
+from tracer.tracing.dispatch import COMPARISONS, OPERATORS, UNARY_OPERATORS
 from tracer.tracing.proxy import unwrap, wrap
 from tracer.types import ArrayType
 
+_NO_PARAMS: Mapping[str, Any] = MappingProxyType({})
 Binding = dict[str, Any]
 Frozen = frozenset[Node] | set[Node]
 
@@ -42,14 +45,15 @@ def op(name: str) -> Callable[..., Any]:
 # --- patterns ----------------------------------------------------------------------------------------------------
 
 
-class Term(np.lib.mixins.NDArrayOperatorsMixin):
+class Term:
     """What a pattern computes with: a tree of ops over wildcards and numbers."""
+
+    __slots__ = ()
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Term:
         if method != "__call__" or kwargs:
             raise TypeError(f"a pattern cannot use {ufunc.__name__}.{method} or its keywords {sorted(kwargs)}")
-        entry = FUNCTIONS.get(ufunc)
-        return Apply(entry.op if entry and entry.op else OPS[ufunc.__name__], inputs, {})
+        return _applied(ufunc, inputs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Term:
         bind = _BOUND.get(function)
@@ -68,19 +72,44 @@ class Term(np.lib.mixins.NDArrayOperatorsMixin):
 class Wildcard(Term):
     """Any value, or any scalar constant if its name starts with "c"."""
 
+    __slots__ = ("name", "scalar")
+
     def __init__(self, name: str) -> None:
         self.name = name
         self.scalar = name.startswith("c")
 
 
+wildcard = cache(Wildcard)
+"""The wildcard of a name: most patterns have the same few."""
+
+
 class Apply(Term):
     """An op applied to terms and numbers; the parameters it mentions must agree."""
 
-    def __init__(self, operation: Op, inputs: tuple[Any, ...], params: Mapping[str, Any]) -> None:
+    __slots__ = ("inputs", "op", "params")
+
+    def __init__(self, operation: Op, inputs: tuple[Any, ...], params: Mapping[str, Any] = _NO_PARAMS) -> None:
         self.op = operation
         self.inputs = inputs
-        self.params = dict(params)
+        self.params = params
 
+
+def _applied(ufunc: Any, inputs: tuple[Any, ...]) -> Apply:
+    entry = FUNCTIONS.get(ufunc)
+    return Apply(entry.op if entry and entry.op else OPS[ufunc.__name__], inputs)
+
+
+def _give_operators() -> None:
+    """The operators themselves: by way of NumPy each of them takes several times as long, at the first call."""
+    for name, ufunc in (*OPERATORS.items(), *COMPARISONS.items()):
+        setattr(Term, f"__{name}__", lambda self, other, ufunc=ufunc: _applied(ufunc, (self, other)))
+    for name, ufunc in OPERATORS.items():
+        setattr(Term, f"__r{name}__", lambda self, other, ufunc=ufunc: _applied(ufunc, (other, self)))
+    for name, ufunc in UNARY_OPERATORS.items():
+        setattr(Term, f"__{name}__", lambda self, ufunc=ufunc: _applied(ufunc, (self,)))
+
+
+_give_operators()
 
 ALL_AXES = object()
 
@@ -251,7 +280,7 @@ class Rule:
     @cached_property
     def term(self) -> Apply:
         """The pattern as a tree."""
-        term = self.pattern(*(Wildcard(name) for name in _names(self.pattern)))
+        term = self.pattern(*map(wildcard, _names(self.pattern)))
         if not isinstance(term, Apply):
             raise TypeError(f"the pattern of rule {self.name!r} is not an op")
         return term

@@ -397,6 +397,8 @@ class Surroundings:
             if is_foreign(owner.__module__):
                 continue
             for name, member in tuple(vars(owner).items()):
+                if _only_refuses(owner, name):
+                    continue
                 if name in self._names and name not in own:
                     self._visit_member(value, owner, name, member, label)
                 elif isinstance(member, types.FunctionType) and name.startswith("__") and name not in _NOT_OPERATORS:
@@ -460,6 +462,13 @@ def _own(value: Any) -> Mapping[str, Any]:
 def is_foreign(module: str | None) -> bool:
     """Whether code belongs to this package, NumPy, SciPy or Python itself, by the name of its module."""
     return (module or "").split(".")[0] in _FOREIGN
+
+
+def _only_refuses(owner: type, name: str) -> bool:
+    """Whether a method is what a frozen dataclass is given, in place of any other, so that its fields stay."""
+    if name not in ("__setattr__", "__delattr__"):
+        return False
+    return getattr(vars(owner).get("__dataclass_params__"), "frozen", False) is True
 
 
 def _is_full(cell: Any) -> bool:

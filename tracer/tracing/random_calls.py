@@ -9,7 +9,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache, wraps
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -25,16 +25,27 @@ _lock = threading.Lock()
 # --- the functions of numpy.random -------------------------------------------------------------------------------
 
 _traces = 0
-_originals: dict[tuple[Any, str], Any] = {}
+_originals: list[tuple[Any, str, Any]] = []
 _SAME_NAMES = {"ranf": "random_sample", "sample": "random_sample"}
 _UNTOUCHED = ("get_bit_generator", "set_bit_generator", "test")
+
+
+def named_as(made: Any, function: Any, path: str) -> Any:
+    """What is found in the place of a function, with its text and the names by which others pickle it.
+
+    There are so many of these that `functools.wraps` would be a part of the first call that one notices.
+    """
+    made.__module__, _, made.__qualname__ = path.rpartition(".")
+    made.__name__, made.__doc__ = getattr(function, "__name__", made.__qualname__), function.__doc__
+    made.__wrapped__ = function
+    made.__dict__.update(getattr(function, "__dict__", ()))
+    return made
 
 
 @cache
 def _followed(name: str, function: Any) -> Any:
     """A function of `numpy.random` that in a trace draws from the traced state of the global generator."""
 
-    @wraps(function)
     def either(*args: Any, **kwargs: Any) -> Any:
         if trace.current() is None:
             return function(*args, **kwargs)
@@ -42,7 +53,7 @@ def _followed(name: str, function: Any) -> Any:
             return generators.default_rng(*args, **kwargs)
         return getattr(generators.stand_in_for(generators.GLOBAL), _SAME_NAMES.get(name, name))(*args, **kwargs)
 
-    return either
+    return named_as(either, function, f"{function.__module__}.{name}")
 
 
 def _with_seed(function: Callable[[int], int]) -> Callable[[int], int]:
@@ -72,7 +83,7 @@ def _begin() -> None:
 
 
 def _put(module: Any, name: str, function: Any) -> None:
-    _originals[module, name] = getattr(module, name)
+    _originals.append((module, name, getattr(module, name)))
     setattr(module, name, function)
 
 
@@ -81,7 +92,7 @@ def _end() -> None:
     with _lock:
         _traces -= 1
         if not _traces:
-            for (module, name), function in _originals.items():
+            for module, name, function in _originals:
                 setattr(module, name, function)
             _originals.clear()
             generators.DRAWN_ELSEWHERE.clear()

@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache, partial, wraps
+from functools import cache, partial
 from importlib.machinery import SourceFileLoader
 from types import ModuleType
 from typing import Any
@@ -34,12 +34,11 @@ _MODULES = frozenset(path.rpartition(".")[0] for path in STAND_INS)
 def _both(path: str, function: Callable[..., Any]) -> Callable[..., Any]:
     traced = STAND_INS[path]
 
-    @wraps(function)
     def either(*args: Any, **kwargs: Any) -> Any:
         is_traced = has_proxy(args) or has_proxy(list(kwargs.values()))
         return (traced if is_traced else function)(*args, **kwargs)
 
-    either.__module__ = path.rpartition(".")[0]  # where it is found, so that other threads can pickle it
+    random_calls.named_as(either, function, path)
     STANDING_IN[id(either)] = function  # the cache keeps it, so its id stays its own
     return either
 
