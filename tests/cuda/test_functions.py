@@ -294,6 +294,19 @@ def test_loops_and_branches(gpu):
         check_compiled(lambda a: tracer.cond(a.sum() > 0, lambda b: b * 2, lambda b: b - 1, a), sign * np.abs(V))
 
 
+def test_carries_that_are_changed_in_place(gpu):
+    def normalised(step, h):
+        return h / np.sqrt(np.sum(h * h, axis=1, keepdims=True)) + h.max(axis=1, keepdims=True) + h[::-1] * 0.1
+
+    h = RANDOM.normal(size=(70, 90))
+    check_compiled(lambda a: tracer.fori_loop(0, 4, normalised, a), h)
+    check_compiled(lambda a: tracer.while_loop(lambda x: x.sum() < 9e4, lambda x: normalised(0, x), a), h)
+    check_compiled(tracer.grad(lambda a: tracer.fori_loop(0, 4, normalised, a).sum()), h)
+    single = h.astype(np.float32)[:, :7]
+    on_gpu, on_cpu = (tracer.compile(lambda a: tracer.fori_loop(0, 4, normalised, a), device=d) for d in ("gpu", "cpu"))
+    np.testing.assert_allclose(on_gpu(single), on_cpu(single), rtol=1e-5)
+
+
 def test_python_loops(gpu):
     def f(a):
         h = a

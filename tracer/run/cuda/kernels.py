@@ -7,7 +7,7 @@ the kernels, which stand for their content.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from tracer.lower.instructions import ArgReduce, Cumulative, Gather, Instruction, Loop, Scatter, views_of
@@ -49,15 +49,18 @@ class Module(NamedTuple):
     workspace: int
 
 
-def translate(program: Program, alignment: int = ALIGNMENT) -> Module:
+def translate(program: Program, alignment: int = ALIGNMENT, lent: Mapping[int, int] | None = None) -> Module:
     """Make kernels of the instructions of a program.
 
     Parameters
     ----------
     program : Program
     alignment : int
-        Bytes to which the arguments of a call are aligned at least: a power of two, and a multiple of their item size.
-        The arena, the workspace, constants and outputs are aligned to 256 bytes.
+        Bytes to which the arguments of a call are aligned at least: a power of two. The arena, the workspace, constants
+        and outputs are aligned to 256 bytes.
+    lent : mapping of int to int, optional
+        Given for a program within another: its outputs are written into memory that is aligned as its arguments are,
+        and those in this mapping, by index, into that of an argument.
 
     Returns
     -------
@@ -65,13 +68,11 @@ def translate(program: Program, alignment: int = ALIGNMENT) -> Module:
 
     Notes
     -----
-    Outputs are memory of their own: none may lie in that of an argument.
-
     The word for errors is 8 bytes, all bits set before a run. Where an index is out of range, it becomes the number of
     the instruction (from bit 48 on), of the axis (8 bits), and of the index in C order (40 bits): the lowest of all.
     Nothing is read or written there, but what the program computes from it is of no use.
     """
-    return _Translator(program, alignment).module()
+    return _Translator(program, alignment, lent).module()
 
 
 def first_uses(program: Program, found: Sequence[list[Part] | None]) -> dict[int, int]:
@@ -87,10 +88,11 @@ def first_uses(program: Program, found: Sequence[list[Part] | None]) -> dict[int
 
 
 class _Translator:
-    def __init__(self, program: Program, alignment: int) -> None:
+    def __init__(self, program: Program, alignment: int, lent: Mapping[int, int] | None) -> None:
         self.program = program
         found = [self.parts(number, item) for number, item in enumerate(program.instructions)]
-        self.memory = Memory(program.buffers, alignment, first_uses(program, found), program.arena + SPARE)
+        spare = program.arena + SPARE
+        self.memory = Memory(program.buffers, alignment, first_uses(program, found), spare, lent)
         self.found = found
         self.functions = Functions()
         self.kernels: dict[str, str] = {}

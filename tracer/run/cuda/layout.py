@@ -193,6 +193,8 @@ class Memory:
         The first instruction that uses a buffer, of those that nothing but kernels use.
     spare : int
         Bytes of temporaries that may move, at most.
+    lent : mapping of int to int or None
+        As for `translate`.
 
     Attributes
     ----------
@@ -200,13 +202,22 @@ class Memory:
         Temporaries that are in the workspace instead of the arena, and where.
     """
 
-    def __init__(self, buffers: Sequence[Buffer], alignment: int, first_uses: Mapping[int, int], spare: int) -> None:
+    def __init__(
+        self,
+        buffers: Sequence[Buffer],
+        alignment: int,
+        first_uses: Mapping[int, int],
+        spare: int,
+        lent: Mapping[int, int] | None = None,
+    ) -> None:
         self.buffers = buffers
         self.alignment = alignment
         self.moved: dict[int, int] = {}
         self.moved_bytes = 0
         self._first_uses = first_uses
         self._spare = spare
+        self._lent = lent or {}
+        self._narrow = ("argument",) if lent is None else ("argument", "output")
 
     def address(self, operand: Operand) -> int:
         """Bytes from the start of its space to the start of an operand."""
@@ -219,6 +230,8 @@ class Memory:
         buffer = self.buffers[number]
         if number in self.moved:
             return "workspace", 0
+        if buffer.kind == "output" and buffer.index in self._lent:
+            return "argument", self._lent[buffer.index]
         return ("arena", 0) if buffer.kind == "temporary" else (buffer.kind, buffer.index)
 
     def may_move(self, number: int, start: int) -> bool:
@@ -252,6 +265,6 @@ class Memory:
 
     def _suits(self, operand: Operand, width: int) -> bool:
         size = operand.dtype.itemsize * width
-        known = self.alignment if self.buffers[operand.buffer].kind == "argument" else ALIGNMENT
+        known = self.alignment if self.buffers[operand.buffer].kind in self._narrow else ALIGNMENT
         rows = all(stride % width == 0 for stride in operand.strides[:-1])
         return rows and known % size == 0 and self.address(operand) % size == 0

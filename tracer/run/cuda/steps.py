@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Protocol
 
@@ -63,10 +64,16 @@ class DeviceProgram:
         The steps again, those that are capturable and follow one another together.
     """
 
-    def __init__(self, program: LoweredProgram, function: str) -> None:
+    def __init__(
+        self,
+        program: LoweredProgram,
+        function: str,
+        alignment: int = ALIGNMENT,
+        lent: Mapping[int, int] | None = None,
+    ) -> None:
         cupy = device.cupy()
         self.program = program
-        self.module: Module = translate(program, ALIGNMENT)
+        self.module: Module = translate(program, alignment, lent)
         self.constants = [cupy.asarray(constant) for constant in program.constants]
         self.workspace = cupy.empty(max(self.module.workspace, 1), np.uint8)
         launches = [launch for own in self.module.launches for launch in own or ()]
@@ -157,6 +164,11 @@ class _Place:
         return addresses[self.buffer] + self.offset
 
 
+def _alignment(places: Sequence[_Place]) -> int:
+    """Bytes to which all of these are aligned at every step."""
+    return math.gcd(ALIGNMENT, *(place.offset for place in places), *(place.row for place in places))
+
+
 def _arena(view: View | None, buffers: Sequence[Buffer]) -> Callable[[Addresses], int]:
     return (lambda addresses: 0) if view is None else _Place(view, buffers)
 
@@ -179,10 +191,12 @@ class ScanSteps:
     def __init__(self, instruction: Scan, buffers: tuple[Buffer, ...], function: str) -> None:
         self.work = instruction
         self.buffers = buffers
-        self.inner = DeviceProgram(instruction.program, function)
-        self.programs = (self.inner,)
         self.sources = [_Place(window.view, buffers) for window in instruction.sources]
         self.targets = [_Place(window.view, buffers) for window in instruction.targets]
+        pairs = [(o, a) for a, o in instruction.carries if self.targets[o].buffer == self.sources[a].buffer]
+        places = (*self.sources, *self.targets)
+        self.inner = DeviceProgram(instruction.program, function, _alignment(places), dict(pairs))
+        self.programs = (self.inner,)
         self.arena = _arena(instruction.arena, buffers)
         outputs = _buffers_of(instruction.program, "output")
         self.sizes = [buffer.nbytes for buffer in outputs]
@@ -248,9 +262,10 @@ class BranchSteps:
     def __init__(self, instruction: Branch, buffers: tuple[Buffer, ...], function: str) -> None:
         self.work = instruction
         self.buffers = buffers
-        self.programs = tuple([DeviceProgram(program, function) for program in instruction.programs])
         self.sources = [_Place(view, buffers) for view in instruction.sources]
         self.targets = [_Place(view, buffers) for view in instruction.targets]
+        alignment = _alignment((*self.sources, *self.targets))
+        self.programs = tuple([DeviceProgram(item, function, alignment, {}) for item in instruction.programs])
         self.arena = _arena(instruction.arena, buffers)
 
     def __call__(self, addresses: Addresses) -> None:
@@ -268,12 +283,17 @@ class WhileSteps:
 
     def __init__(self, instruction: While, buffers: tuple[Buffer, ...], function: str) -> None:
         self.work = instruction
-        self.condition = DeviceProgram(instruction.condition, function)
-        self.sweeps = [DeviceProgram(sweep.program, function) for sweep in instruction.sweeps]
-        self.programs = (self.condition, *self.sweeps)
         self.homes = [[_Place(home, buffers) for home, _ in sweep.carries] for sweep in instruction.sweeps]
         self.spares = [[_Place(spare, buffers) for _, spare in sweep.carries] for sweep in instruction.sweeps]
         self.fixed = [_Place(view, buffers) for view in instruction.fixed]
+        alignment = _alignment([place for places in (*self.homes, *self.spares, self.fixed) for place in places])
+        self.condition = DeviceProgram(instruction.condition, function, alignment, {})
+        self.sweeps = []
+        for sweep, homes, spares in zip(instruction.sweeps, self.homes, self.spares, strict=True):
+            pairs = enumerate(zip(homes, spares, strict=True))
+            lent = {place: place for place, (home, spare) in pairs if home.buffer == spare.buffer}
+            self.sweeps.append(DeviceProgram(sweep.program, function, alignment, lent))
+        self.programs = (self.condition, *self.sweeps)
         self.arena = _arena(instruction.arena, buffers)
         self.outputs = [_buffers_of(sweep.program, "output") for sweep in instruction.sweeps]
 
