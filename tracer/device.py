@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -10,9 +11,6 @@ import numpy as np
 
 from tracer import errors
 from tracer.errors.device import NO_CUPY, NO_GPU
-
-Array = Any
-"""A NumPy array, or one of CuPy."""
 
 
 @cache
@@ -66,3 +64,8 @@ def to_host(value: Any) -> np.ndarray[Any, Any]:
     if isinstance(value, np.ndarray):
         return value
     return cupy().asnumpy(to_gpu(value)) if is_on_gpu(value) else np.asarray(value)
+
+
+def brought_home(values: Sequence[Any], stay: Sequence[bool]) -> list[Any]:
+    """Results of a run: those that stay where they are, and the others on the host."""
+    return [value if kept else to_host(value) for value, kept in zip(values, stay, strict=True)]

@@ -465,7 +465,7 @@ class Plan:
         stay += [isinstance(item, Shared) for item in traced.updated]
         stay += [device.is_on_gpu(originals[position]) for position in traced.written]
         stay += [False] * (len(outputs) - len(stay))
-        return [value if on_gpu else device.to_host(value) for value, on_gpu in zip(outputs, stay, strict=True)]
+        return device.brought_home(outputs, stay)
 
     def _check_written(self, inputs: Sequence[Any]) -> None:
         """Raise an error if an array that the function writes is read-only or shares memory with another input."""

@@ -250,7 +250,7 @@ class SymbolicProgram:
             for variable, count in zip(variables, counts, strict=True)
             for _ in range(count)
         ]
-        return [array if on_gpu else device.to_host(array) for array, on_gpu in zip(arrays, stay, strict=True)]
+        return device.brought_home(arrays, stay)
 
     # --- plans ---------------------------------------------------------------------------------------------------
 

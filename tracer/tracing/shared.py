@@ -173,9 +173,10 @@ class Shared(SharedVariable, Proxy):  # type: ignore[misc]
     def value_on(self, gpu: bool) -> Any:
         """The current value itself, moved to a GPU or to the host if it is not there yet."""
         value = self.cell[0]
-        if device.is_on_gpu(value) != gpu:
-            value = self.cell[0] = device.moved(value, gpu)
-        return value
+        found = device.moved(value, gpu)
+        if found is not value:
+            self.cell[0] = found
+        return found
 
     def set_value(self, value: Any, borrow: bool = False) -> None:
         """Replace the value. The dtype stays; the number of dimensions stays; the shape may change.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from tracer import device
+from tracer.lower.checks import element_range
 from tracer.lower.instructions import Buffer, Shape, View
 
 Addresses = list[int]
@@ -21,9 +23,15 @@ def seen(addresses: Addresses, buffers: Sequence[Buffer], view: View, shape: Sha
     return array_at(addresses[view.buffer] + view.offset * dtype.itemsize, shape, dtype, strides)
 
 
-def array_at(address: int, shape: Shape, dtype: np.dtype[Any], strides: Shape) -> Any:
-    """An array of CuPy at an address; strides in bytes. It does not keep the memory alive."""
+def array_at(address: int, shape: Shape, dtype: np.dtype[Any], strides: Shape, owner: Any = None) -> Any:
+    """An array of CuPy whose first element is at an address; strides in bytes. It keeps only `owner` alive."""
     cupy = device.cupy()
-    extent = dtype.itemsize + sum(abs(stride) * (size - 1) for size, stride in zip(shape, strides, strict=True) if size)
-    memory = cupy.cuda.UnownedMemory(address, extent, None)
+    low, end = reach(shape, strides, dtype.itemsize)
+    memory = cupy.cuda.UnownedMemory(address, end - low, owner)
     return cupy.ndarray(shape, dtype, cupy.cuda.MemoryPointer(memory, 0), strides)
+
+
+def reach(shape: Shape, strides: Shape, itemsize: int) -> tuple[int, int]:
+    """Where the bytes of an array begin and end, counted from its first element."""
+    low, high = element_range(shape, strides) if math.prod(shape) else (0, 0)
+    return low, high + itemsize

@@ -17,6 +17,7 @@ from tracer.lower.build import Layout
 from tracer.lower.schedule import lower
 from tracer.phases import phase
 from tracer.run import cpu, reference
+from tracer.run.cuda.arrays import array_at, reach
 from tracer.run.cuda.steps import ALIGNMENT, DeviceProgram, Stretch
 
 log = logging.getLogger("tracer")
@@ -34,16 +35,14 @@ def _aligned(array: Any) -> Any:
     if array.data.ptr % ALIGNMENT == 0:
         return array
     cupy = device.cupy()
-    reach = [(size - 1) * stride for size, stride in zip(array.shape, array.strides, strict=True) if array.size]
-    low = sum(min(item, 0) for item in reach)
-    nbytes = sum(max(item, 0) for item in reach) - low + array.itemsize
+    low, end = reach(array.shape, array.strides, array.itemsize)
+    nbytes = end - low
     memory = cupy.empty(nbytes + ALIGNMENT, np.uint8)
     start = memory.data.ptr + low % ALIGNMENT  # so that the first element is where it should be
     runtime = cupy.cuda.runtime
     stream = cupy.cuda.get_current_stream().ptr
     runtime.memcpyAsync(start, array.data.ptr + low, nbytes, runtime.memcpyDeviceToDevice, stream)
-    held = cupy.cuda.UnownedMemory(start - low, nbytes, memory)
-    return cupy.ndarray(array.shape, array.dtype, cupy.cuda.MemoryPointer(held, 0), array.strides)
+    return array_at(start - low, array.shape, array.dtype, array.strides, memory)
 
 
 class Executable:
