@@ -8,7 +8,7 @@ import numpy as np
 
 from tracer.graph.op import OPS
 from tracer.graph.rules import lift, literal
-from tracer.types import Shape, real_dtype
+from tracer.types import ArrayType, Shape, TupleType, real_dtype
 
 
 def check_matrix(shape: Shape, square: bool = False) -> None:
@@ -17,6 +17,12 @@ def check_matrix(shape: Shape, square: bool = False) -> None:
         raise np.linalg.LinAlgError(f"{len(shape)}-dimensional array given. Array must be at least two-dimensional")
     if square and shape[-1] != shape[-2]:
         raise np.linalg.LinAlgError("Last 2 dimensions of the array must be square")
+
+
+def sign_and_logarithm_types(types: Any) -> TupleType:
+    """What a determinant is given as: its sign and the logarithm of its absolute value, of each matrix."""
+    dtype, shape = types[0].dtype, types[0].shape[:-2]
+    return TupleType((ArrayType(dtype, shape), ArrayType(real_dtype(dtype), shape)))
 
 
 def as_floats(*values: Any) -> tuple[Any, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tracer.graph import lapack
+from tracer.graph.matrix_rules import sign_and_logarithm_types
 from tracer.graph.op import Op, batched_as, declare
 from tracer.types import ArrayType, TupleType, real_dtype
 
@@ -101,12 +102,7 @@ DETERMINANT_OF_FACTORS: Op = declare(
     Op(
         "determinant_of_factors",
         "call",
-        lambda types: TupleType(
-            (
-                ArrayType(types[0].dtype, types[0].shape[:-2]),
-                ArrayType(real_dtype(types[0].dtype), types[0].shape[:-2]),
-            )
-        ),
+        sign_and_logarithm_types,
         _determinant_value,
         batch=batched_as("determinant_of_factors"),
         call_kernel=lambda: "determinant_of_factors",

@@ -21,13 +21,14 @@ from tracer.graph.matrix_rules import (
     completed,
     conjugated,
     halved,
+    sign_and_logarithm_types,
     triangle,
     turned,
 )
 from tracer.graph.op import OPS, Op, batched_as, composite, declare
 from tracer.graph.rules import given
 from tracer.graph.scipy_extensions import blas_routine
-from tracer.types import ArrayType, TupleType, broadcast_shapes, real_dtype
+from tracer.types import ArrayType, broadcast_shapes
 
 _A: tuple[tuple[int, ...], ...] = ((3, 3),)
 _BATCH: tuple[tuple[int, ...], ...] = ((2, 3, 3),)
@@ -153,12 +154,7 @@ SLOGDET: Op = declare(
     Op(
         "slogdet",
         "call",
-        lambda types: TupleType(
-            (
-                ArrayType(types[0].dtype, types[0].shape[:-2]),
-                ArrayType(real_dtype(types[0].dtype), types[0].shape[:-2]),
-            )
-        ),
+        sign_and_logarithm_types,
         _slogdet_value,
         vjp=(_slogdet_vjp,),
         jvp=_slogdet_jvp,
