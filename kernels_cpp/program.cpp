@@ -213,11 +213,8 @@ PyObject* Program::make_output(int64_t i) const {
     return new_output(dtypes_[outputs_[i]], buffer.shape, buffer.size * itemsize(buffer.dtype)).release().ptr();
 }
 
-void Program::notice_run() {
-    until_hot_ -= cost_;
-    if (until_hot_ >= 0.0) {
-        return;
-    }
+void Program::call_when_hot() {
+    until_hot_ = -1.0;
     const py::object callback = std::move(when_hot_);
     try {
         callback();
@@ -227,8 +224,8 @@ void Program::notice_run() {
 }
 
 void Program::execute(char* const* arguments, PyObject** outputs, PyObject* const* owners, Timer* timer) {
-    if (until_hot_ >= 0.0) {
-        notice_run();
+    if (until_hot_ == 0.0) {
+        call_when_hot();
     }
     Lease state(*this);
     for (size_t i = 0; i < arguments_.size(); ++i) {
@@ -257,6 +254,9 @@ void Program::execute(char* const* arguments, PyObject** outputs, PyObject* cons
             Py_DECREF(outputs[--made]);
         }
         fail(at);
+    }
+    if (until_hot_ > 0.0 && (until_hot_ -= cost_) <= 0.0) {
+        call_when_hot();
     }
 }
 
@@ -476,8 +476,10 @@ void bind_program(py::module_& m) {
              "loops inside: its description, and how many these are.")
         .def("use_native", &Program::use_native, py::arg("number"), py::arg("address"), py::arg("owner"),
              "From now on run a loop by the function at an address, which `owner` keeps there.")
-        .def("when_hot", &Program::when_hot, py::arg("nanoseconds"), py::arg("callback"),
-             "Call a function once, in the run at which the work since now comes to an estimated time.")
+        .def(
+            "when_hot", &Program::when_hot, py::arg("nanoseconds"), py::arg("callback"),
+            "Call a function once, after the run at which the work since now comes to an estimated time; ahead of the\n"
+            "next run if that is 0.")
         .def_property_readonly("num_arguments", &Program::argument_count)
         .def_property_readonly("num_outputs", &Program::output_count)
         .def_property_readonly("cost", &Program::cost, "Estimated nanoseconds of a run on one core.")

@@ -200,7 +200,8 @@ class Program {
     // Every loop, those of inner programs too, for the generator of native code; `use_native` counts them the same way.
     py::list loops() const;
     void use_native(size_t number, uintptr_t address, py::object owner) const;
-    // Calls `callback` once, when the runs since then are estimated to have taken so many nanoseconds.
+    // Calls `callback` once, after the run with which those since then are estimated to have taken so many
+    // nanoseconds; ahead of the next run if that is 0.
     void when_hot(double nanoseconds, py::object callback);
 
     py::list run(py::handle arguments, Timer* timer = nullptr);
@@ -229,7 +230,7 @@ class Program {
     double until_hot_ = -1.0;  // nanoseconds; negative: nobody asked
     py::object when_hot_;
 
-    void notice_run();
+    void call_when_hot();
     template <typename Visit>
     void visit_instructions(char* const* arguments, Visit visit);
     void run_all(const Context& context, size_t& at) const;

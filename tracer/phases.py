@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -41,6 +42,9 @@ class _Open(threading.local):
 
 
 _open = _Open()
+_recording: set[int] = set()  # one for each thread that compiles, and for each function within a function
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_recording.clear)  # the other threads are not there
 
 
 @contextmanager
@@ -49,10 +53,17 @@ def recorded() -> Iterator[list[Phase]]:
     before = _open.found, _open.names
     found: list[Phase] = []
     _open.found, _open.names = found, ()
+    _recording.add(id(found))
     try:
         yield found
     finally:
+        _recording.discard(id(found))
         _open.found, _open.names = before
+
+
+def compiling() -> bool:
+    """Whether some thread compiles a function."""
+    return bool(_recording)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import logging
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,7 +21,7 @@ from kernels.building import DTYPES, random_array
 from kernels.test_vm import Case, cases, copy_with_strides
 
 import tracer
-from tracer import _kernels
+from tracer import _kernels, phases
 from tracer.lower.program import Step, Store
 from tracer.run import jit
 from tracer.run.native import compiler
@@ -373,6 +374,50 @@ def test_a_program_that_is_gone_is_not_translated(monkeypatch: pytest.MonkeyPatc
     jit._worker.put(gone, lambda _: made.append(0))
     jit.wait()
     assert not made
+
+
+def test_a_program_is_called_hot_after_the_run_that_made_it_so() -> None:
+    x = np.ones(10)
+    case = Case(x.shape)
+    case.store(case.step("negative", x.dtype, case.load(x)), x.dtype)
+    program = _kernels.Program(case.program())
+    calls: list[int] = []
+    program.when_hot(1.5 * program.cost, lambda: calls.append(len(results)))
+    results: list[Any] = []
+    for _ in range(3):
+        results.append(program.run([x]))
+    assert calls == [1]
+    program.when_hot(0.0, lambda: calls.append(-1))
+    with pytest.raises(ValueError, match="argument"):
+        program.run([])
+    assert calls == [1]
+    program.run([x])
+    program.run([x])
+    assert calls == [1, -1]
+
+
+def test_the_thread_holds_back_while_functions_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jit, "MOST_PATIENT", 60.0)
+    case = Case((10,))
+    case.store(case.step("negative", np.dtype("f8"), case.load(np.ones(10))), np.dtype("f8"))
+    program = _kernels.Program(case.program())
+    done = []
+
+    def task(_: Any) -> Iterator[None]:
+        done.append(True)
+        yield
+
+    with phases.recorded():
+        jit._worker.put(jit.weakref.ref(program), task)
+        time.sleep(10 * jit.GRACE)
+        assert not done
+        jit.wait()
+        assert done == [True]
+        jit._worker.put(jit.weakref.ref(program), task)
+        time.sleep(10 * jit.GRACE)
+        assert done == [True]
+    jit.wait()
+    assert done == [True, True]
 
 
 def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:

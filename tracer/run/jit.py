@@ -2,7 +2,8 @@
 
 A program runs at once, in block kernels. When it has run for a little, code that is there already is swapped in, from
 this process or from disk; when it has run for a while, its other loops are translated, dearest first, and each is
-swapped in as soon as it is there. Loops that differ only in where their arrays are have the same code.
+swapped in as soon as it is there. Loops that differ only in where their arrays are have the same code. The thread asks
+for little: it begins when the run that called for it has given back its result, and holds back while others compile.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from queue import SimpleQueue
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from tracer import phases
 from tracer.config import config
 from tracer.errors.native import NO_LLVMLITE
 from tracer.phases import Phase
@@ -38,14 +40,18 @@ PATIENCE = 20e6
 """Nanoseconds of work after which a program is worth translating; about what one loop takes to translate."""
 SHORT_PATIENCE = 1e6
 """Nanoseconds of work after which it is worth looking for what is there already."""
-RUNS = 2.5
-"""Runs after which it is in any case, if it is long."""
+RUNS = 1.5
+"""Runs after which it is in any case, if it is long, from when what is there already has been looked for."""
 LONG_PROGRAM = 2e6
 HUGE_PROGRAM = 500e6
 """Nanoseconds of a run above which the first one is not waited for."""
 SMALL_SHARE = 0.01
 """Share of a program's work below which a loop keeps its block kernels."""
 NICENESS = 10
+GRACE = 2e-3
+"""Seconds in which the caller whose run made a program hot takes its result, ahead of the thread."""
+MOST_PATIENT = 0.2
+"""Seconds for which the thread holds back at most, between two loops, while functions are compiled."""
 
 _codes: weakref.WeakValueDictionary[AnyOutline, Code] = weakref.WeakValueDictionary()
 translations: weakref.WeakKeyDictionary[Program, list[Phase]] = weakref.WeakKeyDictionary()
@@ -176,6 +182,8 @@ class _Worker:
         self._thread: threading.Thread | None = None
         # Held during a translation: no process may be forked in the middle of one.
         self._busy = threading.Lock()
+        # Set while somebody waits for what is to be translated.
+        self._hurry = threading.Event()
 
     def put(self, reference: weakref.ref[Any], task: Callable[[Program], Iterator[None]]) -> None:
         """Have something done for a program, if it is still there by then."""
@@ -187,13 +195,16 @@ class _Worker:
     def wait(self) -> None:
         if self._thread is not None:
             done = threading.Event()
+            self._hurry.set()
             self._tasks.put(done.set)
             done.wait()
+            self._hurry.clear()
 
     def stop(self) -> None:
         """End the thread: LLVM must not be at work when the process takes its memory down."""
         self.usable = False
         if self._thread is not None:
+            self._hurry.set()
             self._tasks.put(None)
             self._thread.join()
 
@@ -208,13 +219,22 @@ class _Worker:
             # The priority of a thread is its own there.
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
         while (task := self._tasks.get()) is not None:
+            self._hurry.wait(GRACE)
             task()
+
+    def _hold_back(self) -> None:
+        """Let others have the interpreter first: a translation holds it for milliseconds at a time."""
+        last = perf_counter() + MOST_PATIENT
+        while phases.compiling() and perf_counter() < last:
+            if self._hurry.wait(GRACE):
+                return
 
     def _work(self, reference: weakref.ref[Any], task: Callable[[Program], Iterator[None]]) -> None:
         program = reference()
         steps = iter(()) if program is None else task(program)
         try:
             while self.usable:
+                self._hold_back()
                 with self._busy:
                     if next(steps, self) is self:
                         return
