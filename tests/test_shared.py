@@ -88,11 +88,93 @@ def test_update_errors():
         tracer.compile(lambda x: x, updates=[(np.ones(3), w)])
     with pytest.raises(errors.UpdateError, match="set_value"):
         w.set(w * 2)
-    with pytest.raises(errors.UpdateError, match="set"):
-        tracer.compile(lambda x: w.__setitem__(0, x))(np.float32(1))
+    with pytest.raises(errors.UpdateError, match=r"value\[rows\] \+= change, w.set_value"):
+        w[0] = 1
+    with pytest.raises(errors.UpdateError, match="twice"):
+        tracer.compile(lambda x: (w.set(w * x), w.fill(x)))(np.float32(1))
+    with pytest.raises(errors.UpdateError, match="twice"):
+        tracer.compile(lambda x: (w.fill(x), w.set(w * x)))(np.float32(1))
     with pytest.raises(errors.UpdateError, match="shared"):
         tracer.compile(lambda x: np.sum(x), updates=tracer.optim.sgd(0.1))(np.ones(2))
     np.testing.assert_array_equal(w.get_value(), np.ones(3))
+
+
+def rows(w, i, d):
+    w[i] += d
+    return w.sum() + w[i].sum()
+
+
+def views(w, i, d):
+    for row in w:
+        row -= d
+    w.T[0] *= 2
+    np.add.at(w, i, d)
+    np.maximum(w, 0.5, out=w)
+    w[w > 2] = d[0]
+    return w.copy()
+
+
+def rolled(w, i, d):
+    for step in range(100):
+        w[i[step % 2]] += d * w[step % 3]
+    return w[0].sum()
+
+
+def gradient_step(w, i, d):
+    w -= 0.1 * (tracer.grad(np.sum((w * d) ** 2), w) if hasattr(w, "set") else 2 * w * d**2)
+    w[i] = 1
+    return w.sum()
+
+
+@pytest.mark.parametrize("change", [rows, views, rolled, gradient_step])
+def test_writing_in_place_updates_as_in_numpy(change):
+    value = np.linspace(-1, 1, 6).reshape(3, 2)
+    w = tracer.shared(value, name="w")
+    compiled = tracer.compile(lambda i, d: change(w, i, d))
+    for i, d in ((np.array([0, 2]), np.array([1.0, 2.0])), (np.array([1, 1]), np.array([0.5, -1.0]))):
+        np.testing.assert_allclose(compiled(i, d), change(value, i, d), rtol=1e-12)
+        np.testing.assert_allclose(w.get_value(), value, rtol=1e-12)
+    with pytest.raises(IndexError):
+        compiled(np.array([0, 7]), d)
+    np.testing.assert_allclose(w.get_value(), value, rtol=1e-12)
+
+
+def test_bodies_write_into_shared_variables_in_place():
+    value, d = np.ones((3, 2)), np.arange(8.0).reshape(4, 2)
+    w = tracer.shared(value, name="w")
+
+    def body(total, item):
+        w[1] += item
+        return total + w.sum(), w[1]
+
+    @tracer.compile
+    def f(d):
+        w[0] *= 2
+        before = w.copy()
+        total, path = tracer.scan(body, 0.0, d)
+        tracer.cond(total > 50, lambda: w.__setitem__(2, total), lambda: None)
+        return total + tracer.checkpoint(lambda x: (w.__setitem__(0, x), w.sum())[1])(d[0]), path, before
+
+    for _ in range(2):
+        value[0] *= 2
+        before, total, path = value.copy(), 0.0, []
+        for item in d:
+            value[1] += item
+            total += value.sum()
+            path.append(value[1].copy())
+        if total > 50:
+            value[2] = total
+        value[0] = d[0]
+        for found, expected in zip(f(d), (total + value.sum(), path, before), strict=True):
+            np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(w.get_value(), value)
+
+    def shift(x):
+        w[0] += x
+        return x
+
+    with pytest.raises(errors.TraceError, match="into w, which all examples share"):
+        tracer.compile(tracer.vmap(shift))(np.ones(3))
 
 
 def test_a_new_shape_is_traced_again():

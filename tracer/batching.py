@@ -118,8 +118,11 @@ class _Mapping:
             inner[place] = argument.proxy
         shared = {id(leaf): (leaf, leaf.__tracer_node__) for leaf in inner if isinstance(leaf, Proxy)}
         before = _State.of(active)
+        variables = {} if active is None else active.shared_arrays()
         new_args, new_kwargs = unflatten(structure, inner)
         result = self.function(*new_args, **new_kwargs)
+        written = {} if active is None else active.shared_written(variables)
+        shared |= {id(array): (array, node) for array, node in written.items()}
         return _Results(self, arguments, size, before, list(shared.values())).finish(result)
 
     # --- arguments ---

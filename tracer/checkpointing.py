@@ -79,11 +79,13 @@ class checkpoint:
         inside = {id(leaf): copy for leaf, copy in zip(operands, copies, strict=True)}
         new_args, new_kwargs = unflatten(structure, [inside.get(id(leaf), leaf) for leaf in leaves])
         before = {} if active is None else dict(active.updates)
+        arrays = {} if active is None else active.shared_arrays()
         result, result_structure = flatten(self.function(*new_args, **new_kwargs))
         updates = {} if active is None else active.updates
         updated = [variable for variable, node in updates.items() if before.get(variable) is not node]
         versions = zip(operands, copies, parameters, strict=True)
         written = [(leaf, copy) for leaf, copy, node in versions if copy.__tracer_node__ is not node]
+        written += [] if active is None else [(array, array) for array in active.shared_written(arrays)]
 
         outside = {id(copy): leaf for leaf, copy in zip(operands, copies, strict=True)}
         result = [outside.get(id(leaf), leaf) for leaf in result]

@@ -286,8 +286,9 @@ def _collect(
         else:
             _check_constant(leaf, name)
             results.append(Result("constant", leaf))
-    updated = list(active.updates)
-    outputs += active.updates.values()
+    updates = active.all_updates()
+    updated = list(updates)
+    outputs += updates.values()
     written = arguments.written()
     everything = (*arguments.proxies, *arguments.memory)
     outputs += [everything[position].__tracer_node__ for position in written]

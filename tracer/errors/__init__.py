@@ -288,9 +288,9 @@ SHAPE_ASSIGNED = (
     "HINT: x = x.reshape(2, 3) gives a view of another shape: what is written to it is written to x."
 )
 SHARED_IN_PLACE = (
-    "the shared variable {name} cannot be changed in place in a traced function.\n"
-    "HINT: {name}.set({name} - 0.1 * gradient) records its new value; for some rows, new = {name}.copy(), "
-    "new[rows] += change, {name}.set(new), which writes the rows alone."
+    "the shared variable {name} is changed in place outside of a traced function.\n"
+    "HINT: value = {name}.get_value(), value[rows] += change, {name}.set_value(value); in a function under "
+    "@tracer.compile, {name}[rows] += change."
 )
 SHARED_OF_TRACED = "a shared variable needs a real value, but {value} is traced.\nHINT: w.set(value) updates one."
 FOREIGN_VALUE = (

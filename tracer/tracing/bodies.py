@@ -155,6 +155,7 @@ class _Surroundings:
 
     def __init__(self, function: Function, active: trace.Trace) -> None:
         self.active = active
+        self.shared = active.shared_arrays()
         self.traced: dict[Proxy, Node] = {}
         self.real: list[np.ndarray[Any, Any]] = []
         for value in _reachable(function, set(), _DEEPEST):
@@ -168,7 +169,7 @@ class _Surroundings:
 
     def take_back(self) -> dict[Proxy, Node]:
         """Undo what was written; gives the arrays, and what they held before."""
-        before = dict(self.traced)
+        before = self.traced | self.active.shared_written(self.shared)
         lifting: Any = None if self.active.session is None else self.active.session.lifting
         for real in self.real if lifting is not None else ():
             while isinstance(real.base, np.ndarray):

@@ -91,6 +91,11 @@ class Shared(SharedVariable, Proxy):  # type: ignore[misc]
 
     @property
     def __tracer_node__(self) -> Node:
+        active = trace.current()
+        return self._input() if active is None or self not in active.shared else self.as_proxy().__tracer_node__
+
+    def _input(self) -> Node:
+        """The node that stands for the value before the call."""
         if self._node.type != type_of(self.cell[0]):
             # set_value gave it another shape: graphs made from here on see the new type.
             self._node = input_node(type_of(self.cell[0]), self._label)
@@ -98,8 +103,14 @@ class Shared(SharedVariable, Proxy):  # type: ignore[misc]
         return self._node
 
     def as_proxy(self) -> Proxy:
-        """Its traced value in the current trace."""
-        return Proxy(self.__tracer_node__, trace.current())
+        """Its traced value in the current trace: always the same one, so that what is written into it is seen."""
+        node, active = self._input(), trace.current()
+        if active is None:
+            return Proxy(node)
+        found = active.shared.get(self)
+        if found is None or found[1] is not node:
+            found = active.shared[self] = Proxy(node, active), node
+        return found[0]
 
     def leaf_value(self) -> Proxy:
         """Its traced value, for replaying expressions of it."""
@@ -147,7 +158,7 @@ class Shared(SharedVariable, Proxy):  # type: ignore[misc]
         return (self[position] for position in range(len(self)))
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        self._assign(value)
+        self._traced()[key] = value
 
     __hash__ = object.__hash__
 
@@ -224,12 +235,13 @@ class Shared(SharedVariable, Proxy):  # type: ignore[misc]
     def set(self, value: Any) -> None:
         """Record, in a traced function, that this call replaces the value; reads in the same call see the old value.
 
-        Raises UpdateError outside a trace, for a second update in one call, and for a value of another type.
+        Assignment in place, `w[rows] += change` or `w -= step`, records it too; there reads see the new value, as in
+        NumPy. Raises UpdateError outside a trace, for a second update in one call, and for a value of another type.
         """
         active = trace.current()
         if active is None:
             raise errors.UpdateError(errors.message(errors.UPDATE_OUTSIDE, name=self.label))
-        if self in active.updates:
+        if self in active.updates or self.__tracer_node__ is not self._input():
             raise errors.UpdateError(errors.message(errors.UPDATE_TWICE, name=self.label))
         active.updates[self] = self.update_node(value)
 
@@ -262,7 +274,13 @@ class Shared(SharedVariable, Proxy):  # type: ignore[misc]
         )
 
     def _assign(self, value: Any) -> None:
-        raise errors.UpdateError(errors.message(errors.SHARED_IN_PLACE, name=self.label))
+        self._traced()._assign(value)
+
+    def _traced(self) -> Proxy:
+        """Its traced value, to write into. Raises UpdateError where no trace is on that could record it."""
+        if trace.current() is None:
+            raise errors.UpdateError(errors.message(errors.SHARED_IN_PLACE, name=self.label))
+        return self.as_proxy()
 
     # --- texts and copies ----------------------------------------------------------------------------------------
 
@@ -301,8 +319,10 @@ def _in_place(name: str) -> Any:
     ufunc = dispatch.OPERATORS[name]
 
     def change(self: Any, other: Any) -> Any:
-        # In a trace it would look like an update, which `set` records; outside, the name is bound to an expression.
-        return self._assign(other) if is_computing() else ufunc(self, other)
+        if not is_computing():
+            return ufunc(self, other)  # the name is bound to an expression
+        ufunc(self, other, out=(self._traced(),))
+        return self
 
     return change
 

@@ -67,6 +67,8 @@ class Trace:
         The traced function's name, for messages.
     updates : dict
         Shared variable -> node of its new value.
+    shared : dict
+        Shared variable -> the traced array that it is in this trace, and its node before anything is written into it.
     streams : dict
         The random generators that were drawn from; see `tracing.generators`.
     ended : bool
@@ -90,6 +92,7 @@ class Trace:
         self._seen_through: dict[Any, tuple[np.ndarray[Any, Any], Any]] = {}
         self._held: dict[Node, np.ndarray[Any, Any]] = {}
         self.updates: dict[Any, Node] = {}
+        self.shared: dict[Any, tuple[Any, Node]] = {}
         self.streams: dict[int, Any] = {}
         self.ended = False
         self.escape: errors.ConcretizationError | None = None
@@ -99,6 +102,28 @@ class Trace:
         self.is_trial = False
         self._captured: dict[int, tuple[np.ndarray[Any, Any], list[_Version]]] = {}
         self._plain: dict[int, tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]] = {}
+
+    def all_updates(self) -> dict[Any, Node]:
+        """The new values of shared variables, with what was written into them in place.
+
+        Raises UpdateError for one that was set and written into as well.
+        """
+        updates = dict(self.updates)
+        for variable, (array, before) in self.shared.items():
+            if array.__tracer_node__ is not before:
+                if variable in updates:
+                    raise errors.UpdateError(errors.message(errors.UPDATE_TWICE, name=variable.label))
+                updates[variable] = array.__tracer_node__
+        return updates
+
+    def shared_arrays(self) -> dict[Any, Node]:
+        """What the traced arrays of shared variables hold now."""
+        return {array: array.__tracer_node__ for array, _ in self.shared.values()}
+
+    def shared_written(self, since: Mapping[Any, Node]) -> dict[Any, Node]:
+        """The traced arrays of shared variables that were written into since then, and what they held before."""
+        before = {array: since.get(array, first) for array, first in self.shared.values()}
+        return {array: node for array, node in before.items() if array.__tracer_node__ is not node}
 
     def capture(self, array: np.ndarray[Any, Any]) -> Node:
         """Return the input node that stands for a real array that the traced function uses."""
