@@ -69,7 +69,7 @@ def test_one_graph_replays_the_whole_call(gpu):
         y = np.tanh(x @ w)
         return (y @ w.T).sum(axis=1)
 
-    x, w = gpu.asarray(X), gpu.asarray(RANDOM.normal(size=(5, 3)))
+    x, w = gpu.asarray(RANDOM.normal(size=(70, 90))), gpu.asarray(RANDOM.normal(size=(90, 30)))
     f(x, w)
     first = [name.partition("_")[0] for name in gpu.launches]
     assert first.count("gemm") == 2 and "graph" not in first
@@ -384,15 +384,17 @@ def test_branches_of_the_data(gpu):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int32, np.complex64, np.complex128, bool, np.uint8])
 def test_products_of_dtypes(gpu, dtype):
-    values = (X * 3).astype(dtype)
-    check(lambda a: (a + a, a.T @ a, a @ a.T[:, :2]), values, rtol=1e-5)
+    for values in (X, np.tile(X, (1, 20))):
+        check(lambda a: (a + a, a.T @ a, a @ a.T[:, :2]), (values * 3).astype(dtype), rtol=1e-5)
 
 
 def test_batches_of_products(gpu):
-    a, b = RANDOM.normal(size=(2, 3, 4, 5)), RANDOM.normal(size=(3, 5, 6))
-    check(lambda a, b: (a @ b, a[:, ::2, 1:, ::-1] @ b[0], np.einsum("bij,bkj->bik", a[0], a[1])), a, b)
-    check(lambda a, b: (a @ b[0, :, 0], b[0, :, 0] @ b[0], np.outer(b[0, 0], b[1, 1])), a, b)
+    for k in (5, 80):
+        a, b = RANDOM.normal(size=(2, 3, 4, k)), RANDOM.normal(size=(3, k, 6))
+        check(lambda a, b: (a @ b, a[:, ::2, 1:, ::-1] @ b[0], np.einsum("bij,bkj->bik", a[0], a[1])), a, b)
+        check(lambda a, b: (a @ b[0, :, 0], b[0, :, 0] @ b[0], np.outer(b[0, 0], b[1, 1])), a, b)
     check(lambda a: (a.sum(), a * 2, a @ np.ones((0, 3))), np.zeros((3, 0)))
+    assert "gemm" in gpu.launches
 
 
 def test_several_calls_as_one(gpu):

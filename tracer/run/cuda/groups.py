@@ -5,39 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tracer.lower.instructions import Cumulative, Gather, Scatter, Shape
+from tracer.lower.instructions import Shape
 from tracer.run.cuda import segments
 from tracer.run.cuda.layout import Memory, Nest, Operand
+from tracer.run.cuda.parts import MOST_PARTS, TINY, Part
 
-TINY = 4096
-"""Points of a part that one block may as well do alone."""
-MOST_PARTS = 64
 FEW_ROWS = 64
 """Rows of which each has a block or a warp must be more than these, or short."""
-
-
-class Part(NamedTuple):
-    """What one or several kernels do of an instruction.
-
-    Attributes
-    ----------
-    number : int
-        Of the instruction.
-    work : Nest, Gather, Scatter or Cumulative
-    """
-
-    number: int
-    work: Nest | Gather | Scatter | Cumulative
-
-    @property
-    def size(self) -> int:
-        """Number of points."""
-        if isinstance(self.work, Nest):
-            return self.work.size
-        size = 1
-        for length in self.work.shape:
-            size *= length
-        return size
 
 
 class Group(NamedTuple):

@@ -10,12 +10,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from tracer.lower.instructions import ArgReduce, Cumulative, Gather, Instruction, Loop, Scatter, views_of
+from tracer.lower.instructions import Cumulative, Gather, MatMul, Scatter, views_of
 from tracer.lower.program import Program
-from tracer.run.cuda import groups, indexing, loops, segments
-from tracer.run.cuda.groups import Group, Part
-from tracer.run.cuda.layout import ALIGNMENT, Memory, Nest, nests_of
-from tracer.run.cuda.scalars import Functions, preamble, supports
+from tracer.run.cuda import blocks, groups, indexing, loops, segments, small
+from tracer.run.cuda.groups import Group
+from tracer.run.cuda.layout import ALIGNMENT, Memory, Nest
+from tracer.run.cuda.parts import Body, Part, parts_of
+from tracer.run.cuda.scalars import Functions, preamble
 from tracer.run.cuda.writer import ERROR, SCRATCH, THREADS, WORKSPACE, Kernel, Launch, ceiling, coordinates, is_wide
 
 __all__ = ["ALIGNMENT", "ERROR", "OPTIONS", "WORKSPACE", "Launch", "Module", "translate"]
@@ -90,7 +91,7 @@ def first_uses(program: Program, found: Sequence[list[Part] | None]) -> dict[int
 class _Translator:
     def __init__(self, program: Program, alignment: int, lent: Mapping[int, int] | None) -> None:
         self.program = program
-        found = [self.parts(number, item) for number, item in enumerate(program.instructions)]
+        found = [parts_of(item, program.buffers, number) for number, item in enumerate(program.instructions)]
         spare = program.arena + SPARE
         self.memory = Memory(program.buffers, alignment, first_uses(program, found), spare, lent)
         self.found = found
@@ -124,30 +125,6 @@ class _Translator:
             )
         )
 
-    def parts(self, number: int, instruction: Instruction) -> list[Part] | None:
-        """What kernels do of an instruction; None if they cannot."""
-        match instruction:
-            case Loop():
-                if not all(map(supports, instruction.steps)):
-                    return None
-                nests = nests_of(instruction, self.program.buffers)
-            case ArgReduce():
-                if self.program.buffers[instruction.source.buffer].dtype.kind == "c":
-                    return None
-                nests = nests_of(instruction, self.program.buffers)
-            case Gather() | Scatter() | Cumulative():
-                return [Part(number, instruction)] if math.prod(instruction.shape) else []
-            case _:
-                return None
-        return [Part(number, found) for nest in nests for found in self.useful(nest)]
-
-    def useful(self, nest: Nest) -> list[Nest]:
-        """A nest; or what there is to do without points."""
-        if nest.size:
-            return [nest]
-        filling = loops.neutral(nest)
-        return [filling] if nest.folds and filling.size else []
-
     def write(self, parts: Sequence[Part]) -> None:
         """Write the kernels of parts that follow each other."""
         for group in groups.grouped(parts, self.memory):
@@ -158,7 +135,7 @@ class _Translator:
             elif group.segments:
                 launches.append(self.segment_group(group))
             elif len(group.parts) > 1:
-                launches.append(self.block_group(group))
+                launches.append(self.block(*group.parts))
             else:
                 launches += self.single(group.parts[0])
 
@@ -185,6 +162,11 @@ class _Translator:
             case Cumulative() as node:
                 blocks = indexing.cumulative(kernel, node, True)
                 return [self.finish(kernel, "cumulative", min(blocks, loops.MOST_BLOCKS))]
+            case MatMul() as node:
+                count = small.product(kernel, node, loops.GRID)
+                return [self.finish(kernel, "product", ceiling(count, THREADS))]
+            case Body():
+                return [self.block(part)]
 
     def loop(self, nest: Nest) -> Launch:
         kernel = self.kernel()
@@ -209,28 +191,10 @@ class _Translator:
 
     # --- several parts ---
 
-    def block_group(self, group: Group) -> Launch:
+    def block(self, *parts: Part) -> Launch:
         """One block that does one part after the other."""
         kernel = self.kernel()
-        for place, part in enumerate(group.parts):
-            if place:
-                kernel.line("__syncthreads();")
-            kernel.open()
-            match part.work:
-                case Nest() as nest if nest.folds:
-                    nest = loops.folds_last(nest)
-                    kept = sum(not folded for folded in nest.folded())
-                    split = loops.choose_split(nest, kept, parallel=False)
-                    loops.reduction(kernel, nest, kept, split, ("0", "1u"))
-                case Nest() as nest:
-                    loops.elementwise(kernel, nest, loops.BLOCK)
-                case Gather() as node:
-                    indexing.gather(kernel, node, part.number, loops.BLOCK)
-                case Scatter() as node:
-                    indexing.scatter(kernel, node, part.number, False)
-                case Cumulative() as node:
-                    indexing.cumulative(kernel, node, False)
-            kernel.close()
+        blocks.write_parts(kernel, parts)
         return self.finish(kernel, "small", 1)
 
     def segment_group(self, group: Group) -> Launch:

@@ -246,6 +246,10 @@ class Memory:
             self.moved[number] = self.moved_bytes
             self.moved_bytes += -(-self.buffers[number].nbytes // ALIGNMENT) * ALIGNMENT
 
+    def is_narrow(self, number: int) -> bool:
+        """Whether no more is known of where a buffer begins than `alignment`."""
+        return self.buffers[number].kind in self._narrow
+
     def width(self, nest: Nest, tail: bool) -> int:
         """How many neighbouring points of the last axis a thread can take at once, with 16 bytes a load.
 
@@ -265,6 +269,6 @@ class Memory:
 
     def _suits(self, operand: Operand, width: int) -> bool:
         size = operand.dtype.itemsize * width
-        known = self.alignment if self.buffers[operand.buffer].kind in self._narrow else ALIGNMENT
+        known = self.alignment if self.is_narrow(operand.buffer) else ALIGNMENT
         rows = all(stride % width == 0 for stride in operand.strides[:-1])
         return rows and known % size == 0 and self.address(operand) % size == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from functools import cache
 from pathlib import Path
@@ -101,6 +102,14 @@ class Functions:
     def text(self) -> str:
         """Their definitions."""
         return "".join(self._texts.values())
+
+    def constant(self, array: np.ndarray[Any, Any]) -> str:
+        """The name of the words that hold the elements of an array."""
+        data = array.tobytes() + bytes(-array.nbytes % 8 or 8 * (not array.nbytes))
+        name = f"constant_{hashlib.sha256(data).hexdigest()[:12]}"
+        words = ", ".join(f"{word}ull" for word in np.frombuffer(data, "<u8"))
+        self._texts[name] = f"alignas(16) static __device__ const uint64 {name}[] = {{{words}}};\n"
+        return name
 
     def apply(self, step: Step, operands: list[str]) -> str:
         """An expression for a step of which `supports` holds."""

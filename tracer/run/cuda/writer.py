@@ -51,12 +51,22 @@ class Kernel:
     ----------
     functions : Functions
     memory : Memory
+
+    Attributes
+    ----------
+    shared : int
+        Bytes of shared memory that threads exchange values in.
+    room, taken : int
+        Bytes of shared memory that hold values for longer: of those that are ever taken at once, and of those that are
+        taken now.
     """
 
     def __init__(self, functions: Functions, memory: Memory) -> None:
         self.functions = functions
         self.memory = memory
         self.shared = 0
+        self.room = self.taken = 0
+        self._names = 0
         self._lines: list[str] = []
         self._depth = 1
         self._pointers: dict[tuple[int, int, str], str] = {}
@@ -84,6 +94,24 @@ class Kernel:
         kind = index_type(wide)
         self.open(f"for ({kind} {variable} = {first}; {variable} < {end}; {variable} += {step})")
 
+    def append(self, other: Kernel) -> None:
+        """Append the text of another kernel."""
+        self._lines += ["    " * (self._depth - 1) + text for text in other._lines]
+
+    def fresh(self) -> str:
+        """A prefix of names that nothing else in the kernel has."""
+        self._names += 1
+        return f"n{self._names}"
+
+    def take(self, size: int, limit: int) -> int | None:
+        """Where in the room there are bytes, whose number is a multiple of 16, before a limit."""
+        start = self.taken
+        if start + size > limit:
+            return None
+        self.taken += size
+        self.room = max(self.room, self.taken)
+        return start
+
     # --- pointers ---
 
     def pointer(self, operand: Operand, write: bool = False) -> str:
@@ -103,6 +131,10 @@ class Kernel:
         """The pointer to the word for errors."""
         return self._pointer(ERROR, 0, "uint64", True)
 
+    def may_fail(self) -> bool:
+        """Whether anything so far may find a value that it cannot take."""
+        return (ERROR, 0, "uint64") in self._pointers
+
     def _pointer(self, buffer: int, place: int, kind: str, write: bool) -> str:
         if (buffer, place, kind) in self._renamed:
             return self._renamed[buffer, place, kind]
@@ -117,7 +149,8 @@ class Kernel:
             return False
         mine = buffers[buffer]
         if mine.kind != "temporary":
-            return True
+            space = self.memory.space(buffer)
+            return not any(self.memory.space(number) == space for number in self._written if number >= 0)
         others = [number for number in self._written if number >= 0 and buffers[number].kind == "temporary"]
         if buffer in self.memory.moved:
             return True
@@ -135,6 +168,8 @@ class Kernel:
             parameters.append(f"{const}{kind}* {restrict}{name}")
         body = "\n".join(self._lines)
         shared = f"    alignas(16) __shared__ unsigned char shared[{self.shared}];\n" if self.shared else ""
+        if self.room:
+            shared += f"    alignas(16) __shared__ unsigned char room[{self.room}];\n"
         text = f"({', '.join(parameters)}) {{\n{shared}{body}\n}}\n"
         name = f"{word}_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
         head = f'extern "C" __global__ void __launch_bounds__({THREADS}) {name}'
