@@ -16,6 +16,8 @@
 
 namespace tracer {
 
+struct LoopDraft;  // loop_draft.hpp
+
 constexpr int MAX_ARITY = 4;
 
 struct Memory {
@@ -67,7 +69,7 @@ struct ReducePlan {
     bool rows_reduced;         // the row axis is reduced
     int flush_level;           // innermost level that moves the target: -1 for none
     int64_t cells;             // targets in one tile, at most
-    size_t cells_at, rows_at;  // places in the scratch memory
+    size_t cells_at, rows_at;  // places in the scratch memory: of the cells, and of what is still to be folded
     Walk fold;                 // tile (a: bytes of values) to cells (b: bytes)
     Walk to_target;            // cells (a) to target (b)
     Walk to_totals;            // cells (a) to totals (b)
@@ -84,9 +86,12 @@ struct Level {
 
 struct LoopPlan {
     bool empty = false;
-    int64_t row_size = 1;   // values in a row of a tile
-    int64_t rows = 1;       // rows of a full tile
-    int64_t last_rows = 1;  // rows of the last tile
+    int64_t row_size = 1;  // values in a row of a tile
+    int64_t rows = 1;      // rows of a full tile
+    // Tiles whose values are folded together, and which native code computes together; more than one only if each
+    // reduction makes one value of a tile. What is folded together decides how sums are rounded, so that it must not
+    // depend on who computes it.
+    int64_t fold_tiles = 1;
     int rows_level = 0;
     std::vector<Level> levels;           // outermost first
     std::vector<Memory> operands;        // loads, then stores: the first slots
@@ -108,6 +113,8 @@ struct LoopPlan {
 };
 
 LoopPlan plan_loop(py::handle description, BufferTable& table);
+// Enters the costs into a plan; `needed` are the registers that are computed.
+void estimate_cost(const LoopDraft& draft, const std::vector<bool>& needed, size_t row_axis, LoopPlan& plan);
 void run_loop(const LoopPlan& plan, const Context& context, NativeLoop native);
 
 class FusedLoop final : public Instruction, public Translatable {

@@ -193,6 +193,17 @@ int64_t LoopDraft::size() const {
     return checked_size(shape);
 }
 
+bool LoopDraft::is_contiguous(const DraftOperand& operand, size_t row_axis) const {
+    int64_t expected = operand.size;
+    for (size_t d = shape.size(); d-- > row_axis;) {
+        if (operand.strides[d] != expected) {
+            return false;
+        }
+        expected *= shape[d];
+    }
+    return true;
+}
+
 LoopDraft read_loop(py::handle description, BufferTable& table) {
     LoopDraft draft;
     draft.shape = read_shape(description.attr("shape"), "shape");

@@ -34,6 +34,8 @@ struct LoopDraft {
 
     int first_step() const { return static_cast<int>(loads.size() + immediates.size()); }
     int64_t size() const;  // points of the domain
+    // Whether the memory of a tile, cut from an axis with all of those inside it, is one piece.
+    bool is_contiguous(const DraftOperand& operand, size_t row_axis) const;
 };
 
 // Reads and verifies a Python Loop.

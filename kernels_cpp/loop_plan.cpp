@@ -15,29 +15,14 @@ namespace {
 constexpr int64_t BLOCK_BYTES = 24 * 1024;  // of all the blocks in use together: most of a first-level cache
 constexpr int64_t SHORTEST_BLOCK = 256;     // values; below that the calls of kernels show
 constexpr int64_t LONGEST_BLOCK = 2048;
-constexpr int64_t SHORT_ROW = 64;      // rows shorter than this are packed together into one tile
-constexpr int64_t LONGEST_ROW = 4096;  // values in the rows of tiles that have whole rows
+constexpr int64_t FOLDED_BYTES = 4 * 1024;  // folded together at most: more would push other blocks out of the cache
+constexpr int64_t LEAST_FOLDS = 64;         // of a whole loop, so that threads get nearly as much
+constexpr int64_t SHORT_ROW = 64;           // rows shorter than this are packed together into one tile
+constexpr int64_t LONGEST_ROW = 4096;       // values in the rows of tiles that have whole rows
 constexpr size_t ALIGNMENT = 64;
 
 size_t aligned(size_t bytes) {
     return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-}
-
-// Nanoseconds per element, roughly; the type decides about half of it.
-double step_cost(const char* kernel, Dtype type) {
-    static const std::map<std::string, double> DEAR = {
-        {"exp", 0.8},        {"exp2", 0.8},         {"expm1", 1.2},     {"log", 0.9},     {"log1p", 1.2},
-        {"log2", 1.0},       {"log10", 1.0},        {"tanh", 1.2},      {"sigmoid", 1.0}, {"sin", 1.5},
-        {"cos", 1.5},        {"tan", 2.5},          {"power", 4.0},     {"erf", 2.0},     {"sqrt", 0.7},
-        {"divide", 0.6},     {"floor_divide", 3.0}, {"remainder", 4.0}, {"fmod", 5.0},    {"arctan2", 8.0},
-        {"arcsin", 6.0},     {"arccos", 6.0},       {"arctan", 6.0},    {"sinh", 5.0},    {"cosh", 5.0},
-        {"arcsinh", 8.0},    {"arccosh", 8.0},      {"arctanh", 8.0},   {"cbrt", 8.0},    {"hypot", 4.0},
-        {"logaddexp", 3.0},  {"gamma", 30.0},       {"lgamma", 30.0},   {"erfc", 5.0},    {"reciprocal", 0.6},
-        {"logaddexp2", 5.0},
-    };
-    const auto found = DEAR.find(kernel);
-    const double scale = 0.25 + static_cast<double>(itemsize(type)) / 8.0 * 0.75;
-    return (found != DEAR.end() ? found->second : 0.15) * scale;
 }
 
 // A block of one repeated value, shared by all the loops that use the same.
@@ -78,7 +63,7 @@ class Planner {
         make_reductions();
         describe_axes();
         lay_out_scratch();
-        estimate_cost();
+        estimate_cost(draft_, needed_, row_axis_, plan_);
         return std::move(plan_);
     }
 
@@ -181,7 +166,6 @@ class Planner {
         }
         const int64_t length = shape[row_axis_];
         plan_.rows = std::clamp<int64_t>(block / plan_.row_size, 1, length);
-        plan_.last_rows = (length - 1) % plan_.rows + 1;
     }
 
     // Whether a target has values along the row axis to which every step along an axis outside adds, while another one
@@ -230,17 +214,7 @@ class Planner {
 
     int64_t tile_size() const { return plan_.rows * plan_.row_size; }
 
-    // Whether the operand's memory of a tile is the tile's block.
-    bool is_contiguous(const DraftOperand& operand) const {
-        int64_t expected = operand.size;
-        for (size_t d = axes(); d-- > row_axis_;) {
-            if (operand.strides[d] != expected) {
-                return false;
-            }
-            expected *= draft_.shape[d];
-        }
-        return true;
-    }
+    bool is_contiguous(const DraftOperand& operand) const { return draft_.is_contiguous(operand, row_axis_); }
 
     Walk block_walk(const DraftOperand& operand) const {
         Walk walk;
@@ -452,6 +426,22 @@ class Planner {
             plan_.reduces.push_back(std::move(reduce));
         }
         plan_.blocks = plan_.registers + static_cast<int>(blocks.size());
+        choose_fold();
+    }
+
+    void choose_fold() {
+        int64_t tiles = 1, tile_bytes = 1;
+        for (const Level& level : plan_.levels) {
+            tiles *= level.count;
+        }
+        for (const ReducePlan& reduce : plan_.reduces) {
+            if (!reduce.whole || reduce.immediate) {
+                return;
+            }
+            tile_bytes = std::max(tile_bytes, tile_size() * reduce.size);
+        }
+        const int64_t longest = std::min(plan_.levels[plan_.rows_level].count, tiles / LEAST_FOLDS);
+        plan_.fold_tiles = std::clamp<int64_t>(FOLDED_BYTES / tile_bytes, 1, std::max<int64_t>(longest, 1));
     }
 
     // Bytes from one total to the next along an axis.
@@ -545,37 +535,12 @@ class Planner {
             reduce.cells_at = at;
             at += aligned(reduce.cells * reduce.ops.cell);
             reduce.rows_at = at;
-            if (!reduce.whole && !reduce.immediate) {
-                at += aligned(tile_size() * reduce.size);
+            if (plan_.fold_tiles > 1 || (!reduce.whole && !reduce.immediate)) {
+                at += aligned(plan_.fold_tiles * tile_size() * reduce.size);
             }
         }
         plan_.carried_at = at;
         plan_.scratch_bytes = at + aligned(plan_.reduces.size() * 64);
-    }
-
-    void estimate_cost() {
-        double element = 0.0, native = 0.0;
-        for (const auto* group : {&draft_.loads, &draft_.stores, &draft_.targets}) {
-            for (const DraftOperand& operand : *group) {
-                element += 0.02 * static_cast<double>(operand.size) + (is_contiguous(operand) ? 0.0 : 0.5);
-                native += 0.008 * static_cast<double>(operand.size);
-            }
-        }
-        for (size_t t = 0; t < draft_.steps.size(); ++t) {
-            if (needed_[draft_.first_step() + t]) {
-                const double step = step_cost(draft_.steps[t].kernel->name, draft_.steps[t].kernel->in);
-                element += step;
-                native += 0.2 * step;
-            }
-        }
-        double tiles = 1.0;
-        for (const Level& level : plan_.levels) {
-            tiles *= static_cast<double>(level.count);
-        }
-        const double calls = static_cast<double>(plan_.actions.size() + plan_.gathers.size());
-        const auto points = static_cast<double>(draft_.size());
-        plan_.cost = 20.0 + points * element + tiles * (5.0 + calls * 4.0);
-        plan_.native_cost = 20.0 + points * native;
     }
 };
 

@@ -30,8 +30,8 @@ struct Carried {
     char* destination;     // target or totals of the current tile
     const int64_t* steps;  // how levels move it
     char* cells;
-    char* row;       // rows added up in the type reduced
-    int64_t filled;  // rows of the tile that `row` holds
+    char* row;       // rows added up in the type reduced, or tiles that are folded together
+    int64_t filled;  // rows that `row` holds
     int64_t rounds;
     bool to_totals;
 };
@@ -83,6 +83,17 @@ void add_tile(const ReducePlan& reduce, Carried& carried, const char* values, in
     }
 }
 
+// Keeps a tile until it is folded with others, of which it may be the last.
+void append_tile(const ReducePlan& reduce, Carried& carried, const char* values, int64_t rows, int64_t row_size,
+                 bool last) {
+    std::memcpy(carried.row + carried.filled * row_size * reduce.size, values, rows * row_size * reduce.size);
+    carried.filled += rows;
+    if (last) {
+        fold(reduce, carried.row, carried.cells, carried.filled);
+        carried.filled = 0;
+    }
+}
+
 void flush(const ReducePlan& reduce, Carried& carried, int64_t rows, int64_t row_size) {
     if (carried.filled > 0) {
         fold_carried(reduce, carried, row_size);
@@ -117,19 +128,29 @@ void store_tile(const StorePlan& store, char* const* slots, int64_t rows, int64_
     }
 }
 
+// What a level can be divided into.
+int64_t pieces(const LoopPlan& plan, int level) {
+    const int64_t count = plan.levels[level].count;
+    return level == plan.rows_level ? (count - 1) / plan.fold_tiles + 1 : count;
+}
+
 // One thread's walk over its part of the nest.
 class Walker {
   public:
     Walker(Job& job, int64_t part)
-        : plan_(job.plan), native_(job.native), levels_(static_cast<int>(job.plan.levels.size())) {
+        : plan_(job.plan),
+          native_(job.native),
+          levels_(static_cast<int>(job.plan.levels.size())),
+          tiles_(job.native != nullptr ? job.plan.fold_tiles : 1) {
         for (int k = 0; k < levels_; ++k) {
             low_[k] = 0;
             high_[k] = plan_.levels[k].count;
         }
         if (job.parts > 1) {
-            const int64_t count = high_[job.split];
-            low_[job.split] = count * part / job.parts;
-            high_[job.split] = count * (part + 1) / job.parts;
+            const int64_t count = pieces(plan_, job.split);
+            const int64_t piece = job.split == plan_.rows_level ? plan_.fold_tiles : 1;
+            low_[job.split] = count * part / job.parts * piece;
+            high_[job.split] = std::min(high_[job.split], count * (part + 1) / job.parts * piece);
         }
         std::copy(low_, low_ + levels_, index_);
         char* memory = scratch(plan_.scratch_bytes);
@@ -143,8 +164,8 @@ class Walker {
     void run() {
         int changed = -1;
         do {
-            const int64_t rows =
-                index_[plan_.rows_level] + 1 == plan_.levels[plan_.rows_level].count ? plan_.last_rows : plan_.rows;
+            const int64_t left = plan_.shape[plan_.row_axis] - index_[plan_.rows_level] * plan_.rows;
+            const int64_t rows = std::min(tiles_ * plan_.rows, left);
             if (native_ != nullptr) {
                 compute_natively(rows);
             } else {
@@ -159,6 +180,7 @@ class Walker {
     const LoopPlan& plan_;
     const NativeLoop native_;
     const int levels_;
+    const int64_t tiles_;  // computed at once
     char** slots_;
     Carried* carried_ = nullptr;
     int64_t index_[MAX_LEVELS], low_[MAX_LEVELS], high_[MAX_LEVELS];
@@ -201,6 +223,9 @@ class Walker {
             }
             carried.destination += carried.steps[job.split] * low_[job.split];
             reduce.ops.clear(carried.cells, reduce.cells);
+            if (plan_.fold_tiles > 1) {
+                slots_[reduce.native_slot] = carried.row;
+            }
         }
     }
 
@@ -235,16 +260,27 @@ class Walker {
             } else if (action.kind == Action::Store) {
                 store_tile(plan_.stores[action.out], slots, rows, n);
             } else {
-                const ReducePlan& reduce = plan_.reduces[action.out];
-                add_tile(reduce, carried_[action.out], slots[reduce.slot], rows, plan_.row_size);
+                reduce_tile(plan_.reduces[action.out], carried_[action.out], rows);
             }
         }
     }
 
+    void reduce_tile(const ReducePlan& reduce, Carried& carried, int64_t rows) {
+        if (plan_.fold_tiles > 1) {
+            const int64_t next = index_[plan_.rows_level] + 1;
+            const bool last = next % plan_.fold_tiles == 0 || next == high_[plan_.rows_level];
+            append_tile(reduce, carried, slots_[reduce.slot], rows, plan_.row_size, last);
+        } else {
+            add_tile(reduce, carried, slots_[reduce.slot], rows, plan_.row_size);
+        }
+    }
+
+    int64_t step_of(int level) const { return level == plan_.rows_level ? tiles_ : 1; }
+
     // Steps to the next tile; gives the level that moved, -1 if there is no next tile.
     int advance(int64_t rows) {
         int moved = levels_ - 1;
-        while (moved >= 0 && index_[moved] + 1 == high_[moved]) {
+        while (moved >= 0 && index_[moved] + step_of(moved) >= high_[moved]) {
             --moved;
         }
         for (size_t i = 0; i < plan_.reduces.size(); ++i) {
@@ -256,7 +292,7 @@ class Walker {
             return moved;
         }
         for (int k = moved; k < levels_; ++k) {
-            const int64_t by = k == moved ? 1 : low_[k] - index_[k];
+            const int64_t by = k == moved ? step_of(k) : low_[k] - index_[k];
             index_[k] += by;
             if (by != 0) {
                 move(k, by);
@@ -291,7 +327,7 @@ int split_level(const LoopPlan& plan, int64_t parts) {
     int best = 0;
     double most = 0.0;
     for (int k = 0; k < static_cast<int>(plan.levels.size()) && most < EVEN; ++k) {
-        const int64_t count = plan.levels[k].count, longest = (count + parts - 1) / parts;
+        const int64_t count = pieces(plan, k), longest = (count + parts - 1) / parts;
         const double busy = static_cast<double>(count) / static_cast<double>(longest * parts);
         if (busy > most) {
             best = k;
@@ -369,7 +405,7 @@ void run_loop(const LoopPlan& plan, const Context& context, NativeLoop native) {
     const int64_t wanted = plan.empty ? 1 : wanted_parts(plan.cost);
     if (wanted > 1) {
         job.split = split_level(plan, wanted);
-        job.parts = std::clamp<int64_t>(plan.levels[job.split].count, 1, wanted);
+        job.parts = std::clamp<int64_t>(pieces(plan, job.split), 1, wanted);
     }
     if (!plan.reduces.empty()) {
         make_totals(job);

@@ -198,6 +198,27 @@ def test_reductions_along_different_axes_share_a_loop(shape: tuple[int, ...], th
         np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.parametrize("axes", [(1,), (0, 1)], ids=str)
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_tiles_that_are_folded_together(dtype: str, axes: tuple[int, ...]) -> None:
+    """Native code computes several tiles at once, on any number of threads, and reduces what block kernels reduce."""
+    whole = np.random.default_rng(11).uniform(0.9, 1.1, (211, 1700)).astype(dtype)
+    for x in (whole[:, 5:1500], whole[:, :1500].T, whole.ravel()[:100_003][None]):
+        case = Case(x.shape)
+        register = case.load(x, whole)
+        bent = case.step("multiply", x.dtype, register, register)
+        case.store(bent, x.dtype)
+        for kind in ("sum", "prod", "max"):
+            case.reduce(kind, bent, x.dtype, axes)
+        case.reduce("sum", register, x.dtype, (0, 1))
+        program = translated(case)
+        assert count_native(program) == 1
+        for threads in (1, 2, 5):
+            with tracer.config.changed(threads=threads):
+                for found, expected in zip(program.run(case.arguments), case.run(), strict=True):
+                    assert_same(found, expected)
+
+
 @pytest.mark.parametrize("shape", [(0,), (3, 0, 2)], ids=str)
 def test_loops_without_points_keep_their_kernels(shape: tuple[int, ...]) -> None:
     x = np.ones(shape)
