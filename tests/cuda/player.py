@@ -22,7 +22,7 @@ COMPILER = shutil.which("g++")
 FLAGS = ["-std=c++17", "-O1", "-w", "-shared", "-fPIC", "-ffp-contract=off"]
 CACHE = Path(tempfile.gettempdir()) / f"tracer-cuda-shim-{getpass.getuser()}"
 GUARD = 512
-MEETS = re.compile(r"__sync|__ballot|merge_(lanes|adjacent|apart)|scan_block")
+MEETS = re.compile(r"__sync|__ballot|merge_(lanes|adjacent|apart)|scan_(block|warp)")
 
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason="needs g++")
 

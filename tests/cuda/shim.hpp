@@ -207,6 +207,9 @@ static inline unsigned __shfl_up_sync(unsigned, unsigned word, int distance, int
     const int lane = static_cast<int>(threadIdx.x % 32);
     return lane % width >= distance ? words[lane - distance] : word;
 }
+static inline unsigned __shfl_sync(unsigned, unsigned word, int lane) {
+    return shim::exchange(word)[lane];
+}
 static inline unsigned __ballot_sync(unsigned, bool vote) {
     const unsigned* words = shim::exchange(vote);
     unsigned votes = 0;

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from cuda.cases import along_axis, indexed, random_graph, random_loop, sums
+from cuda.cases import along_axis, indexed, one_instruction, random_graph, random_loop, sums
 from cuda.player import Library, Player, Refused, needs_compiler
 
 from tracer import _kernels
+from tracer.lower.program import Cumulative
 from tracer.run import reference
 from tracer.run.cuda.kernels import translate
 
@@ -22,15 +23,31 @@ SUMS = [
     ]
 ]  # fmt: skip
 ALONG = [along_axis(seed) for seed in range(40)]
+LINES = [
+    ((40000,), 0, "f4", "sum"), ((40000,), 0, "i4", "sum"), ((20001,), 0, "f8", "sum"), ((9001,), 0, "c16", "sum"),
+    ((3, 10000), 1, "f8", "max"), ((20000, 3), 0, "f4", "sum"), ((2, 3000, 7), 1, "u1", "sum"),
+    ((5000, 3), 0, "f8", "min"), ((300, 200), 1, "f4", "sum"), ((70, 131), 1, "c8", "prod"),
+    ((5, 5000), 1, "f8", "sum"), ((8200,), 0, "f8", "prod"), ((300, 65), 1, "i8", "max"),
+]  # fmt: skip
 INDEXED = [indexed(seed) for seed in range(30)]
 WRONG = [indexed(seed, wrong=True) for seed in range(4, 10)]
 GRAPHS = [random_graph(seed) for seed in range(12)]
+
+
+def running(shape, axis, dtype, kind):
+    """A running fold of one array."""
+    rng, dtype = np.random.default_rng(1), np.dtype(dtype)
+    array = np.asarray(rng.normal(size=shape) * 40 if kind != "prod" else 1 + rng.normal(size=shape) / 99).astype(dtype)
+    if kind in ("max", "min") and dtype.kind == "f":
+        array[(-1,) * array.ndim], array[(0,) * array.ndim] = np.nan, np.inf
+    return one_instruction([array], shape, dtype, lambda v, out: Cumulative(kind, shape, axis, v[0], out)), [array]
 
 
 def players():
     """All of them, to be built together."""
     yield from (Player(case.program(), case.arguments) for case in [*LOOPS, *SUMS])
     yield from (Player(program, arguments) for program, arguments, *_ in [*ALONG, *INDEXED, *WRONG])
+    yield from (Player(*running(*case)) for case in LINES)
     yield from (Player(program, arguments) for _, program, arguments in GRAPHS)
 
 
@@ -43,7 +60,7 @@ def built():
 def iter_of(found):
     """The players by what they are for, in lists like those above."""
     place, result = 0, {}
-    for name in ("LOOPS", "SUMS", "ALONG", "INDEXED", "WRONG", "GRAPHS"):
+    for name in ("LOOPS", "SUMS", "ALONG", "INDEXED", "WRONG", "LINES", "GRAPHS"):
         count = len(globals()[name])
         result[name] = found[place : place + count]
         place += count
@@ -84,6 +101,20 @@ def test_reductions_give_the_same_in_any_order_of_blocks(built, number):
 def test_along_an_axis(built, number):
     player, (_, _, expected) = built[0]["ALONG"][number], ALONG[number]
     assert_close(player.run(built[1], number % 3), [expected], rounds=4096.0)
+
+
+@pytest.mark.parametrize("number", range(len(LINES)))
+def test_running_folds_give_the_same_in_any_order_of_blocks(built, number):
+    player, (shape, axis, dtype, kind) = built[0]["LINES"][number], LINES[number]
+    found = [player.run(built[1], order)[0] for order in (0, 1, 2)]
+    assert found[1].tobytes() == found[0].tobytes() == found[2].tobytes()
+    ufunc = {"sum": np.add, "prod": np.multiply, "max": np.maximum, "min": np.minimum}[kind]
+    (array,) = player.arguments
+    wide = {"f4": "f8", "c8": "c16"}.get(dtype, dtype)
+    expected = ufunc.accumulate(array.astype(wide), axis=axis, dtype=wide)
+    assert_close([found[0]], [expected.astype(dtype)], rounds=64.0 if dtype == wide else 2.0)
+    launches = [launch.name.partition("_")[0] for own in player.module.launches for launch in own]
+    assert launches == (["fold", "cumulative"] if max(shape) > 1024 and shape != (5, 5000) else ["cumulative"])
 
 
 @pytest.mark.parametrize("number", range(len(INDEXED)))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from tracer.lower.instructions import Branch, Buffer, Cumulative, Gather, MatMul, Scan, Scatter, View, While
-from tracer.run.cuda import indexing, loops
+from tracer.run.cuda import cumulatives, indexing, loops
 from tracer.run.cuda.layout import Memory, Nest, Operand
 from tracer.run.cuda.parts import Body, Inner, Part
 from tracer.run.cuda.scalars import type_name
@@ -104,7 +104,8 @@ def _write_part(kernel: Kernel, part: Part) -> None:
         case Scatter() as node:
             indexing.scatter(kernel, node, part.number, False)
         case Cumulative() as node:
-            indexing.cumulative(kernel, node, False)
+            nest = cumulatives.lines_of(node, kernel.memory.buffers)
+            cumulatives.cumulative(kernel, node.kind, nest, cumulatives.choose_split(nest, parallel=False), False)
         case MatMul() as node:
             product(kernel, node, loops.BLOCK)
         case Body(work=Scan() as work, inner=(step,)):

@@ -1,4 +1,4 @@
-"""Kernels of gathers, scatters and running folds.
+"""Kernels of gathers and scatters.
 
 Scattering is deterministic, repeated indices in order: the rows of the table are dealt out to groups of blocks, and
 every group goes through all indices and does those of its rows one after the other.
@@ -7,19 +7,15 @@ every group goes through all indices and does those of its rows one after the ot
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
-from tracer.lower.instructions import Cumulative, Gather, Scatter, Shape, Step, View
-from tracer.run.cuda.layout import Fold, Nest, Operand
-from tracer.run.cuda.loops import GRID, Threads, ceiling_power, cell_type
+from tracer.lower.instructions import Gather, Scatter, Step
+from tracer.run.cuda.layout import Nest, Operand
+from tracer.run.cuda.loops import Threads, ceiling_power
 from tracer.run.cuda.scalars import type_name
 from tracer.run.cuda.writer import THREADS, Kernel, ceiling, coordinates, index_type, is_wide, place_of
 
 GROUPS = 1024
 """Groups of blocks that share a table."""
-EACH = 4
-"""Elements of a thread in a running fold."""
-_OPERATIONS = {"sum": "add", "prod": "multiply", "max": "maximum", "min": "minimum"}
 
 
 class _Indexed:
@@ -168,90 +164,5 @@ def _do_chosen(kernel: Kernel, both: _Indexed, mode: str, tiles: int, alone: boo
         kernel.line(f"*target = {kernel.functions.apply(step, ['*target', 'value'])};")
     else:
         kernel.line("*target = value;")
-    kernel.close()
-    kernel.close()
-
-
-# --- running folds ---
-
-
-def cumulative(kernel: Kernel, node: Cumulative, alone: bool) -> int:
-    """Write a running fold, with the whole grid or with one block; gives the number of blocks.
-
-    A thread does a short line, in NumPy's order; a block does a long one, in portions.
-    """
-    length, nest = node.shape[node.axis], _lines(kernel, node)
-    if nest.size == 0:
-        return 0
-    lines = nest.size // length
-    if length <= 64 or lines >= 4096:
-        _short_lines(kernel, node.kind, nest, GRID if alone else Threads("threadIdx.x", f"{THREADS}u"))
-        return ceiling(lines, THREADS)
-    first, step = ("blockIdx.x", "gridDim.x") if alone else ("0", "1u")
-    wide, axes = is_wide(nest), list(enumerate(nest.shape))
-    source, target = nest.loads[0], nest.stores[0][1]
-    kind, cell = type_name(source.dtype), cell_type(Fold(node.kind, 0, source))
-    kernel.shared = max(kernel.shared, THREADS // 32 * cell[1])
-    kernel.loop("line", first, f"{lines}u", step, wide)
-    coordinates(kernel, "line", axes[:-1], wide)
-    kernel.line(f"{cell[0]} carry, own, total;")
-    kernel.line("carry.clear();")
-    kernel.loop("start", "0", f"{length}u", f"{THREADS * EACH}u", wide)
-    kernel.line(f"{kind} values[{EACH}];")
-    kernel.line("own.clear();")
-    last = f"const {index_type(wide)} j = start + threadIdx.x * {EACH} + e;"
-    axis, signed = len(axes) - 1, "int64" if wide else "int32"
-    for action in ("load", "store"):
-        kernel.line("#pragma unroll")
-        kernel.open(f"for (int e = 0; e < {EACH}; ++e)")
-        kernel.line(last)
-        kernel.open(f"if (j < {length}u)")
-        kernel.line(f"const {signed} x{axis} = static_cast<{signed}>(j);")
-        if action == "load":
-            kernel.line(f"values[e] = {kernel.pointer(source)}[{place_of(source)}];")
-            kernel.line("own.add(values[e]);")
-        else:
-            kernel.line("before.add(values[e]);")
-            kernel.line(f"{kernel.pointer(target, True)}[{place_of(target)}] = before.finish();")
-        kernel.close()
-        kernel.close()
-        if action == "load":
-            kernel.line(f"scan_block<{THREADS}>(own, total, shared);")
-            kernel.line(f"{cell[0]} before = carry;")
-            kernel.line("before.merge(own);")
-    kernel.line("carry.merge(total);")
-    kernel.close()
-    kernel.close()
-    return lines
-
-
-def _lines(kernel: Kernel, node: Cumulative) -> Nest:
-    """The nest with the axis last, the others merged."""
-
-    def operand(view: View) -> Operand:
-        return Operand(view.buffer, view.offset, _last(view.strides, node.axis), dtype)
-
-    dtype = kernel.memory.buffers[node.source.buffer].dtype
-    shape = _last(node.shape, node.axis)
-    nest = Nest(shape, (operand(node.source),), (), (), ((0, operand(node.out)),), ())
-    return nest.permuted([a for a, n in enumerate(shape[:-1]) if n != 1] + [len(shape) - 1])
-
-
-def _last(items: Sequence[int], axis: int) -> Shape:
-    return (*items[:axis], *items[axis + 1 :], items[axis])
-
-
-def _short_lines(kernel: Kernel, kind: str, nest: Nest, threads: Threads) -> None:
-    wide, axes = is_wide(nest), list(enumerate(nest.shape))
-    source, target = nest.loads[0], nest.stores[0][1]
-    length, axis, signed = nest.shape[-1], len(axes) - 1, "int64" if wide else "int32"
-    kernel.loop("line", threads.first, f"{nest.size // length}u", threads.step, wide)
-    coordinates(kernel, "line", axes[:-1], wide)
-    kernel.line(f"{type_name(source.dtype)} total{{}};")
-    kernel.open(f"for ({signed} x{axis} = 0; x{axis} < {length}; ++x{axis})")
-    kernel.line(f"const {type_name(source.dtype)} value = {kernel.pointer(source)}[{place_of(source)}];")
-    step = Step(_OPERATIONS[kind], source.dtype, source.dtype, (0, 1))
-    kernel.line(f"total = x{axis} == 0 ? value : {kernel.functions.apply(step, ['total', 'value'])};")
-    kernel.line(f"{kernel.pointer(target, True)}[{place_of(target)}] = total;")
     kernel.close()
     kernel.close()

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from tracer.lower.instructions import Cumulative, Gather, MatMul, Scatter, views_of
 from tracer.lower.program import Program
-from tracer.run.cuda import blocks, groups, indexing, loops, segments, small
+from tracer.run.cuda import blocks, cumulatives, groups, indexing, loops, segments, small
 from tracer.run.cuda.groups import Group
 from tracer.run.cuda.layout import ALIGNMENT, Memory, Nest
 from tracer.run.cuda.parts import Body, Part, parts_of
@@ -160,13 +160,26 @@ class _Translator:
             case Scatter() as node:
                 return [self.finish(kernel, "scatter", *indexing.scatter(kernel, node, part.number, True))]
             case Cumulative() as node:
-                blocks = indexing.cumulative(kernel, node, True)
-                return [self.finish(kernel, "cumulative", min(blocks, loops.MOST_BLOCKS))]
+                return self.cumulative(node)
             case MatMul() as node:
                 count = small.product(kernel, node, loops.GRID)
                 return [self.finish(kernel, "product", ceiling(count, THREADS))]
             case Body():
                 return [self.block(part)]
+
+    def cumulative(self, node: Cumulative) -> list[Launch]:
+        nest, launches = cumulatives.lines_of(node, self.program.buffers), []
+        split = cumulatives.choose_split(nest, parallel=True)
+        across, along = split.blocks(nest.size // nest.shape[-1])
+        grid = min(across, loops.MOST_BLOCKS), along
+        if split.chunks > 1:
+            kernel = self.kernel()
+            used = cumulatives.fold_chunks(kernel, node.kind, nest, split)
+            self.workspace = max(self.workspace, used)
+            launches.append(self.finish(kernel, "fold", *grid))
+        kernel = self.kernel()
+        cumulatives.cumulative(kernel, node.kind, nest, split, True)
+        return [*launches, self.finish(kernel, "cumulative", *grid)]
 
     def loop(self, nest: Nest) -> Launch:
         kernel = self.kernel()

@@ -319,7 +319,7 @@ struct Place {
     __device__ __forceinline__ int64 finish() const { return place; }
 };
 
-//@ shuffle_down merge_lanes merge_adjacent scan_block
+//@ shuffle_down merge_lanes merge_adjacent scan_block scan_warp
 template <class Cell>
 DEVICE Cell shuffle_words(const Cell& cell, int distance, int width, bool up) {
     constexpr int WORDS = (sizeof(Cell) + 3) / 4;
@@ -381,6 +381,32 @@ DEVICE void merge_apart(Cell& cell, unsigned char* memory) {
     }
     cell = cells[at];
     __syncthreads();
+}
+
+//@ scan_warp
+// Every thread's cell becomes what comes before it in the warp, and `total` what there is in all.
+template <class Cell>
+DEVICE void scan_warp(Cell& cell, Cell& total) {
+    const int lane = threadIdx.x % 32;
+#pragma unroll
+    for (int distance = 1; distance < 32; distance *= 2) {
+        Cell before = shuffle_words(cell, distance, 32, true);
+        if (lane >= distance) {
+            before.merge(cell);
+            cell = before;
+        }
+    }
+    constexpr int WORDS = (sizeof(Cell) + 3) / 4;
+    uint32 words[WORDS] = {};
+    memcpy(words, &cell, sizeof(Cell));
+    for (int i = 0; i < WORDS; ++i) {
+        words[i] = __shfl_sync(0xffffffffu, words[i], 31);
+    }
+    memcpy(&total, words, sizeof(Cell));
+    cell = shuffle_words(cell, 1, 32, true);
+    if (lane == 0) {
+        cell.clear();
+    }
 }
 
 //@ scan_block
