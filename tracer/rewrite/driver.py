@@ -11,7 +11,7 @@ from tracer.errors import GraphError
 from tracer.graph.graph import Graph, toposort
 from tracer.graph.node import CONSTANT, Node, blame, make_node
 from tracer.graph.op import OPS, Op
-from tracer.rewrite.rule import TRANSPARENT, AnyRule, Frozen, Rule, Scalar, Term, scalar_value
+from tracer.rewrite.rule import NUMBER, TRANSPARENT, AnyRule, Frozen, Rule, Scalar, Term, scalar_value
 
 _LIMIT = 20
 """Rewrites per node of a graph, on top of a thousand, after which the rules are taken to run in circles."""
@@ -25,18 +25,27 @@ class Index:
     """The rules of a list that can apply to a node, found from its op and the kinds of its inputs."""
 
     def __init__(self, rules: tuple[AnyRule, ...]) -> None:
-        self.rules = rules
-        self._found: dict[Op, dict[Any, tuple[AnyRule, ...]]] = {}
-        self._starting: dict[Op, tuple[AnyRule, ...]] = {}
+        self._of_op: dict[Op, list[tuple[int, AnyRule]]] = {}
+        self._of_family: dict[str, list[tuple[int, AnyRule]]] = {}
+        numbers: set[Any] = set()
+        for place, rule in enumerate(rules):
+            if isinstance(rule, Rule):
+                self._of_op.setdefault(rule.term.op, []).append((place, rule))
+                numbers.update([item for item in rule.term.inputs if not isinstance(item, Term)])
+            else:
+                for family in rule.families:
+                    self._of_family.setdefault(family, []).append((place, rule))
+        self._numbers = frozenset(numbers)
         self._scalars = frozenset((CONSTANT, *(OPS[name] for name in TRANSPARENT)))  # what may make one
-        terms = [item for rule in rules if isinstance(rule, Rule) for item in rule.term.inputs]
-        self._numbers = frozenset(item for item in terms if not isinstance(item, Term))
+        self._starting: dict[Op, list[tuple[frozenset[Any], AnyRule]]] = {}
+        self._found: dict[Op, dict[Any, tuple[AnyRule, ...]]] = {}
 
-    def starting_at(self, operation: Op) -> tuple[AnyRule, ...]:
-        """The rules for nodes of an op, in the order of the list."""
+    def starting_at(self, operation: Op) -> list[tuple[frozenset[Any], AnyRule]]:
+        """The rules for nodes of an op, in the order of the list, each after what it needs of the inputs."""
         found = self._starting.get(operation)
         if found is None:
-            found = self._starting[operation] = tuple([rule for rule in self.rules if rule.starts_at(operation)])
+            rules = [*self._of_op.get(operation, ()), *self._of_family.get(operation.family, ())]
+            found = self._starting[operation] = [(rule.needed, rule) for _, rule in sorted(rules)]
         return found
 
     def rules_for(self, node: Node, frozen: Frozen) -> tuple[AnyRule, ...]:
@@ -51,9 +60,14 @@ class Index:
         key = (kinds, twice) if twice else kinds
         found = known.get(key)
         if found is None:
-            rules = self.starting_at(operation)
-            found = known[key] = tuple([rule for rule in rules if rule.fits(operation, kinds, twice)])
+            found = known[key] = self._fitting(operation, kinds, twice)
         return found
+
+    def _fitting(self, operation: Op, kinds: tuple[Kind, ...], twice: bool) -> tuple[AnyRule, ...]:
+        scalars = [kind.op for kind in kinds if isinstance(kind, Scalar)]
+        given = {*kinds, *scalars, NUMBER} if scalars else set(kinds)
+        rules = [rule for needed, rule in self.starting_at(operation) if needed <= given]
+        return tuple([rule for rule in rules if rule.fits(operation, kinds, twice)])
 
     def _kind(self, node: Node, frozen: Frozen) -> Kind:
         operation = node.op

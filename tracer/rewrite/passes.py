@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
 from types import MappingProxyType
 
 from tracer.errors import GraphError
@@ -38,11 +37,16 @@ CHEAP = (*CANONICAL, *ALGEBRA)
 _ARITHMETIC = frozenset("add subtract multiply divide negative reciprocal square sum max prod".split())
 
 
-@cache
 def _seeds() -> frozenset[Op]:
     """Ops without any of which no formula is unstable: most graphs that a loop unrolled have none of them."""
-    found = (item for rule in STABILISE if isinstance(rule, Rule) for item in rule.ops)
-    return frozenset(item for item in found if item.family == "elementwise" and item.name not in _ARITHMETIC)
+    found: set[Op] = set()
+    for rule in STABILISE:
+        if isinstance(rule, Rule):
+            found |= rule.ops
+    return frozenset([item for item in found if item.family == "elementwise" and item.name not in _ARITHMETIC])
+
+
+_SEEDS = _seeds()
 
 
 def stabilise(
@@ -60,7 +64,7 @@ def stabilise(
     marks = [] if replacements else [node for node in order if node.op is MARK]
     frozen = frozen.union(marks) if marks else frozen
     ops = {node.op for node in order}
-    rules = CANONICAL if _seeds().isdisjoint(ops) else STABLE
+    rules = CANONICAL if _SEEDS.isdisjoint(ops) else STABLE
     nested = any(item.higher_order for item in ops)
     graph = rewrite(graph, rules, frozen, replacements=replacements, order=order if replacements else None)
     return map_bodies(graph, stabilise, frozen) if nested else graph

@@ -13,9 +13,8 @@ Literals
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cache, cached_property
+from collections.abc import Callable, Mapping
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
@@ -229,6 +228,10 @@ class Scalar(NamedTuple):
     number: Any
 
 
+NUMBER = object()
+"""Among what a rule needs of the inputs: that one of them is a scalar constant."""
+
+
 def _could_be(term: Any, kind: Any) -> bool:
     if isinstance(term, Apply):
         return term.op is (kind.op if isinstance(kind, Scalar) else kind)
@@ -237,11 +240,11 @@ def _could_be(term: Any, kind: Any) -> bool:
     return isinstance(kind, Scalar) and kind.number is not None and bool(kind.number == term)
 
 
-def _ops(term: Any) -> Iterator[Op]:
+def _collect_ops(term: Any, found: set[Op]) -> None:
     if isinstance(term, Apply):
-        yield term.op
+        found.add(term.op)
         for item in term.inputs:
-            yield from _ops(item)
+            _collect_ops(item, found)
 
 
 # --- rules -------------------------------------------------------------------------------------------------------
@@ -249,10 +252,44 @@ def _ops(term: Any) -> Iterator[Op]:
 
 def _names(function: Callable[..., Any]) -> tuple[str, ...]:
     code = function.__code__
-    return tuple(code.co_varnames[: code.co_argcount])
+    return code.co_varnames[: code.co_argcount]
 
 
-@dataclass(eq=False, frozen=True)
+class _Flat(NamedTuple):
+    """A pattern of one op whose inputs and parameters are wildcards, each another: matching is looking at the op.
+
+    `asked` is what the rule's condition asks: places of inputs and names of parameters.
+    """
+
+    inputs: tuple[str, ...]
+    params: tuple[tuple[str, str], ...]
+    asked: tuple[int | str, ...]
+
+
+def _flat(term: Apply, asked: tuple[str, ...]) -> _Flat | None:
+    """A pattern as a flat one, if it is; `asked` are the wildcards of the rule's condition."""
+    terms = [*term.inputs, *term.params.values()]
+    if term.op.commutative or not all([isinstance(item, Wildcard) and not item.scalar for item in terms]):
+        return None
+    places: dict[str, int | str] = {item.name: place for place, item in enumerate(term.inputs)}
+    places.update((item.name, key) for key, item in term.params.items())
+    if len(places) < len(terms):
+        return None
+    params = tuple([(key, item.name) for key, item in term.params.items()])
+    return _Flat(tuple([item.name for item in term.inputs]), params, tuple([places[name] for name in asked]))
+
+
+class _Names(NamedTuple):
+    """What a rule's functions take, and its pattern if that is a flat one: found when the rule is first tried."""
+
+    build: tuple[str, ...]
+    when: tuple[str, ...]
+    flat: _Flat | None
+
+
+_NO_EXAMPLE: Mapping[str, Any] = MappingProxyType({})
+
+
 class Rule:
     """One rewrite: where the pattern stands, its replacement is built.
 
@@ -268,103 +305,88 @@ class Rule:
         A value for every wildcard, on which pattern and replacement agree.
     extreme : tuple of a mapping and an array, or None
         Values for which the pattern is not finite or not right, and what the replacement must give for them.
+    term : Apply
+        The pattern as a tree.
     """
 
-    name: str
-    pattern: Callable[..., Any]
-    build: Callable[..., Any]
-    when: Callable[..., bool] | None = None
-    example: Mapping[str, Any] = field(default_factory=dict)
-    extreme: tuple[Mapping[str, Any], Any] | None = None
+    __slots__ = ("_found", "build", "example", "extreme", "name", "pattern", "term", "when")
 
-    @cached_property
-    def term(self) -> Apply:
-        """The pattern as a tree."""
-        term = self.pattern(*map(wildcard, _names(self.pattern)))
+    def __init__(
+        self,
+        name: str,
+        pattern: Callable[..., Any],
+        build: Callable[..., Any],
+        when: Callable[..., bool] | None = None,
+        example: Mapping[str, Any] = _NO_EXAMPLE,
+        extreme: tuple[Mapping[str, Any], Any] | None = None,
+    ) -> None:
+        term = pattern(*map(wildcard, _names(pattern)))
         if not isinstance(term, Apply):
-            raise TypeError(f"the pattern of rule {self.name!r} is not an op")
-        return term
+            raise TypeError(f"the pattern of rule {name!r} is not an op")
+        self.name, self.pattern, self.build, self.when = name, pattern, build, when
+        self.example, self.extreme, self.term = example, extreme, term
+        self._found: _Names | None = None
 
     @property
-    def ops(self) -> frozenset[Op]:
+    def ops(self) -> set[Op]:
         """The ops of the pattern."""
-        return frozenset(_ops(self.term))
+        found: set[Op] = set()
+        _collect_ops(self.term, found)
+        return found
 
-    @cached_property
-    def _build_names(self) -> tuple[str, ...]:
-        return _names(self.build)
+    @property
+    def needed(self) -> frozenset[Any]:
+        """What must be among the inputs of a node: the ops that make them, and NUMBER."""
+        terms = [item for item in self.term.inputs if not isinstance(item, Wildcard) or item.scalar]
+        return frozenset([item.op if isinstance(item, Apply) else NUMBER for item in terms])
 
-    @cached_property
-    def _when_names(self) -> tuple[str, ...]:
-        return _names(self.when) if self.when else ()
-
-    @cached_property
-    def _flat(self) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]] | None:
-        """The wildcards of the inputs and parameters, if the pattern is one op of nothing but these, each once."""
-        term = self.term
-        terms = [*term.inputs, *term.params.values()]
-        if term.op.commutative or not all(isinstance(item, Wildcard) and not item.scalar for item in terms):
-            return None
-        if len({item.name for item in terms}) < len(terms):
-            return None
-        return tuple(item.name for item in term.inputs), tuple((key, item.name) for key, item in term.params.items())
-
-    @cached_property
-    def _asked(self) -> tuple[int | str, ...]:
-        """What the condition of a rule with a flat pattern asks: places of inputs and names of parameters."""
-        names, params = self._flat or ((), ())
-        places: dict[str, int | str] = {name: place for place, name in enumerate(names)}
-        places |= {name: key for key, name in params}
-        return tuple(places[name] for name in self._when_names)
+    def _functions(self) -> _Names:
+        names = () if self.when is None else _names(self.when)
+        self._found = _Names(_names(self.build), names, _flat(self.term, names))
+        return self._found
 
     def match(self, node: Node, frozen: Frozen = frozenset()) -> Binding | None:
         """The values of the wildcards if the pattern stands at this node and the condition holds, else None."""
-        if self._flat is not None:
-            names, params = self._flat
-            inputs = node.inputs
-            if node.op is not self.term.op or len(inputs) != len(names) or node in frozen:
+        flat = (self._found or self._functions()).flat
+        if flat is None:
+            return solve((self.term, node, None), {}, frozen, self._accepts)
+        inputs, params = node.inputs, node.params
+        if node.op is not self.term.op or len(inputs) != len(flat.inputs) or node in frozen:
+            return None
+        if self.when is not None:  # asked first: most nodes are refused
+            asked = [inputs[key] if isinstance(key, int) else params[key] for key in flat.asked]
+            if not self.when(*asked):
                 return None
-            if self.when is not None:  # asked first: most nodes are refused
-                own = node.params
-                asked = [inputs[key] if isinstance(key, int) else own[key] for key in self._asked]
-                if not self.when(*asked):
-                    return None
-            binding = dict(zip(names, inputs, strict=True))
-            for key, name in params:
-                binding[name] = node.params[key]
-            return binding
-        return solve((self.term, node, None), {}, frozen, self._accepts)
+        binding: Binding = dict(zip(flat.inputs, inputs, strict=True))
+        for key, name in flat.params:
+            binding[name] = params[key]
+        return binding
 
     def _accepts(self, binding: Binding) -> bool:
-        return self.when is None or bool(self.when(*[binding[name] for name in self._when_names]))
+        names = (self._found or self._functions()).when
+        return self.when is None or bool(self.when(*[binding[name] for name in names]))
 
     def apply(self, node: Node, frozen: Frozen = frozenset()) -> Node | None:
         """The node that replaces this one, of the same type; None where the rule does not apply."""
         binding = self.match(node, frozen)
         if binding is None:
             return None
-        values = (binding[name] for name in self._build_names)
+        values = [binding[name] for name in (self._found or self._functions()).build]
         with blame(node.line):
-            built = self.build(*(wrap(value) if isinstance(value, Node) else value for value in values))
+            built = self.build(*[wrap(value) if isinstance(value, Node) else value for value in values])
             return None if built is None else fit(unwrap(built), node.type)
 
-    def starts_at(self, operation: Op) -> bool:
-        """Whether the rule can apply to nodes of this op."""
-        return self.term.op is operation
-
     def fits(self, operation: Op, kinds: tuple[Any, ...], twice: bool) -> bool:
-        """Whether the rule can apply to a node of this op with inputs of these kinds, or twice the same input."""
-        term = self.term
-        if term.op is not operation or len(term.inputs) != len(kinds):
+        """Whether the rule can apply to a node of its op with inputs of these kinds, or twice the same input."""
+        inputs = self.term.inputs
+        if len(inputs) != len(kinds):
             return False
-        orders = [term.inputs, term.inputs[::-1]] if operation.commutative else [term.inputs]
-        if not any(all(map(_could_be, order, kinds)) for order in orders):
-            return False
-        first, last = term.inputs[0], term.inputs[-1]
-        return twice or len(kinds) != 2 or first is not last
+        if not all(map(_could_be, inputs, kinds)):
+            if not operation.commutative or not all(map(_could_be, inputs[::-1], kinds)):
+                return False
+        return twice or len(kinds) != 2 or inputs[0] is not inputs[1]
 
 
-@dataclass(eq=False, frozen=True)
 class NodeRule:
     """A rewrite over whole families of ops, which no single pattern says.
 
@@ -372,13 +394,25 @@ class NodeRule:
     input) is made by the op named `above`.
     """
 
-    name: str
-    families: frozenset[str]
-    above: str
-    every: bool
-    build: Callable[[Node, Frozen], Node | None]
-    pattern: Callable[..., Any]
-    example: Mapping[str, Any] = field(default_factory=dict)
+    __slots__ = ("above", "build", "every", "example", "families", "name", "pattern")
+
+    def __init__(
+        self,
+        name: str,
+        families: frozenset[str],
+        above: str,
+        every: bool,
+        build: Callable[[Node, Frozen], Node | None],
+        pattern: Callable[..., Any],
+        example: Mapping[str, Any] = _NO_EXAMPLE,
+    ) -> None:
+        self.name, self.families, self.above, self.every = name, families, above, every
+        self.build, self.pattern, self.example = build, pattern, example
+
+    @property
+    def needed(self) -> frozenset[Any]:
+        """What must be among the inputs of a node: the op that makes them."""
+        return frozenset([CONSTANT if self.above == CONSTANT.name else OPS[self.above]])
 
     def apply(self, node: Node, frozen: Frozen = frozenset()) -> Node | None:
         """The node that replaces this one, of the same type; None where the rule does not apply."""
@@ -386,14 +420,8 @@ class NodeRule:
             built = self.build(node, frozen)
             return None if built is None else fit(built, node.type)
 
-    def starts_at(self, operation: Op) -> bool:
-        """Whether the rule can apply to nodes of this op."""
-        return operation.family in self.families
-
     def fits(self, operation: Op, kinds: tuple[Any, ...], twice: bool) -> bool:
-        """Whether the rule can apply to a node of this op with inputs of these kinds."""
-        if operation.family not in self.families:
-            return False
+        """Whether the rule can apply to a node of one of its families with inputs of these kinds."""
         names = [(kind.op if isinstance(kind, Scalar) else kind).name if kind is not None else "" for kind in kinds]
         return all(name == self.above for name in names) if self.every else self.above in names
 
