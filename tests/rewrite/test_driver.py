@@ -11,7 +11,7 @@ from tracer.graph.node import blame, constant, input_node
 from tracer.rewrite.algebra import ALGEBRA
 from tracer.rewrite.canonical import CANONICAL
 from tracer.rewrite.driver import rewrite
-from tracer.rewrite.passes import PASSES, optimise, stabilise
+from tracer.rewrite.passes import CHEAP, PASSES, optimise, stabilise
 from tracer.rewrite.rule import Rule
 from tracer.rewrite.stabilise import STABILISE
 from tracer.tracing.proxy import unwrap, wrap
@@ -148,6 +148,22 @@ def test_work_is_linear_when_nothing_matches():
     calls = [count_calls(rewrite, graph, EVERYTHING) for graph in (small, large)]
     assert calls[1] < 8.5 * calls[0]
     assert calls[1] < 40 * len(large.nodes())
+
+
+def test_what_a_list_has_settled_is_tried_for_the_rest_of_another_alone():
+    graph = rewrite(graph_of(lambda x: np.sin(x * 1) + -np.cos(x), X), CANONICAL)
+    again = count_calls(rewrite, graph, CANONICAL)
+    assert again < count_calls(rewrite, graph_of(lambda x: np.sin(x) * -np.cos(x), X), CANONICAL)
+    assert op_names(rewrite(graph, CHEAP).outputs).count("subtract") == 1
+
+
+def test_what_frozen_nodes_kept_from_being_settled_is_rewritten_later():
+    x = variable(X)
+    inner, outer = unwrap(-x), unwrap(-np.negative(x) * 1)
+    graph = Graph((x.__tracer_node__,), (outer,))
+    kept = rewrite(graph, CANONICAL, frozen=frozenset({inner}))
+    assert op_names(kept.outputs).count("negative") == 2
+    assert rewrite(kept, CANONICAL).outputs == graph.inputs
 
 
 def test_optimise_verifies_each_pass(monkeypatch):

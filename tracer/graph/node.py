@@ -38,9 +38,11 @@ class Node:
         The user's source line that asked for it; a derivative carries the line it is the derivative of.
     name : str or None
         The user's name for it, if any.
+    settled : object or None
+        The index of a list of rewrite rules none of which applies to it, nor to anything that it is made of.
     """
 
-    __slots__ = ("__weakref__", "inputs", "line", "name", "op", "params", "type")
+    __slots__ = ("__weakref__", "inputs", "line", "name", "op", "params", "settled", "type")
 
     op: Op
     inputs: tuple[Node, ...]
@@ -48,6 +50,7 @@ class Node:
     type: ArrayType
     line: Line | None
     name: str | None
+    settled: Any
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -187,7 +190,7 @@ class blame:
 def _new(op: Op, inputs: tuple[Node, ...], params: Mapping[str, Any], node_type: ArrayType) -> Node:
     node = object.__new__(Node)
     node.op, node.inputs, node.params, node.type = op, inputs, params, node_type
-    node.name = None
+    node.name = node.settled = None
     node.line = _scope.line or user_line()
     return node
 

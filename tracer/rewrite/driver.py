@@ -9,9 +9,9 @@ from typing import Any
 
 from tracer.errors import GraphError
 from tracer.graph.graph import Graph, toposort
-from tracer.graph.node import CONSTANT, Node, blame, make_node
+from tracer.graph.node import CONSTANT, INPUT, Node, blame, make_node
 from tracer.graph.op import OPS, Op
-from tracer.rewrite.rule import NUMBER, TRANSPARENT, AnyRule, Frozen, Rule, Scalar, Term, scalar_value
+from tracer.rewrite.rule import NUMBER, NUMBERS, TRANSPARENT, AnyRule, Frozen, Rule, Scalar, scalar_value
 
 _LIMIT = 20
 """Rewrites per node of a graph, on top of a thousand, after which the rules are taken to run in circles."""
@@ -25,27 +25,33 @@ class Index:
     """The rules of a list that can apply to a node, found from its op and the kinds of its inputs."""
 
     def __init__(self, rules: tuple[AnyRule, ...]) -> None:
+        self.rules = rules
+        self._beyond: dict[Index | None, Index] = {None: self}
         self._of_op: dict[Op, list[tuple[int, AnyRule]]] = {}
         self._of_family: dict[str, list[tuple[int, AnyRule]]] = {}
-        numbers: set[Any] = set()
         for place, rule in enumerate(rules):
             if isinstance(rule, Rule):
                 self._of_op.setdefault(rule.term.op, []).append((place, rule))
-                numbers.update([item for item in rule.term.inputs if not isinstance(item, Term)])
             else:
                 for family in rule.families:
                     self._of_family.setdefault(family, []).append((place, rule))
-        self._numbers = frozenset(numbers)
-        self._scalars = frozenset((CONSTANT, *(OPS[name] for name in TRANSPARENT)))  # what may make one
-        self._starting: dict[Op, list[tuple[frozenset[Any], AnyRule]]] = {}
+        self._starting: dict[Op, list[AnyRule]] = {}
         self._found: dict[Op, dict[Any, tuple[AnyRule, ...]]] = {}
 
-    def starting_at(self, operation: Op) -> list[tuple[frozenset[Any], AnyRule]]:
-        """The rules for nodes of an op, in the order of the list, each after what it needs of the inputs."""
+    def beyond(self, other: Index | None) -> Index:
+        """The rules of the list that are not in another: those left for a node that the other has settled."""
+        found = self._beyond.get(other)
+        if found is None:
+            known = frozenset(() if other is None else other.rules)
+            found = self._beyond[other] = Index(tuple([rule for rule in self.rules if rule not in known]))
+        return found
+
+    def starting_at(self, operation: Op) -> list[AnyRule]:
+        """The rules for nodes of an op, in the order of the list."""
         found = self._starting.get(operation)
         if found is None:
-            rules = [*self._of_op.get(operation, ()), *self._of_family.get(operation.family, ())]
-            found = self._starting[operation] = [(rule.needed, rule) for _, rule in sorted(rules)]
+            rules = sorted([*self._of_op.get(operation, ()), *self._of_family.get(operation.family, ())])
+            found = self._starting[operation] = [rule for _, rule in rules]
         return found
 
     def rules_for(self, node: Node, frozen: Frozen) -> tuple[AnyRule, ...]:
@@ -54,8 +60,7 @@ class Index:
         known = self._found.get(operation)
         if known is None:
             known = self._found[operation] = {}
-        asked = self._scalars
-        kinds = tuple([self._kind(item, frozen) if item.op in asked or item in frozen else item.op for item in inputs])
+        kinds = tuple([_kind(item, frozen) if item.op in _SCALARS or item in frozen else item.op for item in inputs])
         twice = len(inputs) == 2 and inputs[0] is inputs[1]
         key = (kinds, twice) if twice else kinds
         found = known.get(key)
@@ -66,18 +71,22 @@ class Index:
     def _fitting(self, operation: Op, kinds: tuple[Kind, ...], twice: bool) -> tuple[AnyRule, ...]:
         scalars = [kind.op for kind in kinds if isinstance(kind, Scalar)]
         given = {*kinds, *scalars, NUMBER} if scalars else set(kinds)
-        rules = [rule for needed, rule in self.starting_at(operation) if needed <= given]
+        rules = [rule for rule in self.starting_at(operation) if rule.needed <= given]
         return tuple([rule for rule in rules if rule.fits(operation, kinds, twice)])
 
-    def _kind(self, node: Node, frozen: Frozen) -> Kind:
-        operation = node.op
-        if node in frozen:
-            return None
-        value = scalar_value(node)
-        if value is None:
-            return operation
-        number = value.item()
-        return Scalar(operation, number if number in self._numbers else None)
+
+_SCALARS = frozenset((CONSTANT, *(OPS[name] for name in TRANSPARENT)))
+"""Ops that may make a scalar constant."""
+
+
+def _kind(node: Node, frozen: Frozen) -> Kind:
+    if node in frozen:
+        return None
+    value = scalar_value(node)
+    if value is None:
+        return node.op
+    number = value.item()
+    return Scalar(node.op, number if number in NUMBERS else None)
 
 
 @lru_cache(maxsize=64)
@@ -104,13 +113,14 @@ def rewrite(
     if order is None:
         order = toposort(graph.outputs, {*frozen, *replacements}) if frozen or replacements else graph.nodes()
     walk = _Walk(index_of(tuple(rules)), frozen, 1000 + _LIMIT * len(order), strict)
-    final, starting_at = walk.final, walk.index.starting_at
+    final, beyond = walk.final, walk.index.beyond
     final.update(replacements)
     for node in order:
         if node in final:
             continue
-        if not starting_at(node.op) and (node in frozen or tuple([final[item] for item in node.inputs]) == node.inputs):
-            final[node] = node
+        left = beyond(node.settled).starting_at(node.op)
+        if not left and (node in frozen or tuple([final[item] for item in node.inputs]) == node.inputs):
+            walk.keep(node)
         else:
             replacement = walk.step(node)
             if replacement is not None:
@@ -128,6 +138,16 @@ class _Walk:
         self.fuel = fuel
         self.strict = strict
         self.final: dict[Node, Node] = {}
+        # Where nothing is made of these, rules see what they see elsewhere. An input is a leaf to them anyhow.
+        self.held = {node for node in frozen if node.op is not INPUT}
+
+    def keep(self, node: Node) -> bool:
+        """Take a node as final; gives whether it would be so in any walk with these rules."""
+        self.final[node] = node
+        if not self.held or self.held.isdisjoint(node.inputs):
+            return True
+        self.held.add(node)
+        return False
 
     def settle(self, first: Node, built: Node) -> None:
         """Rewrite what a node is to be replaced by, and everything that this is made of."""
@@ -166,12 +186,15 @@ class _Walk:
             if made in final:
                 final[node] = final[made]
                 return None
-        if self.fuel > 0 and self.index.starting_at(made.op) and made not in self.frozen:
-            for rule in self.index.rules_for(made, self.frozen):
+        if self.fuel > 0 and made not in self.frozen:
+            left = self.index.beyond(made.settled)
+            for rule in left.rules_for(made, self.frozen) if left.starting_at(made.op) else ():
                 built = rule.apply(made, self.frozen)
                 if built is not None and built is not made:
                     self._spend(made)
                     return built
+            if self.keep(made):
+                made.settled = self.index
         final[node] = final[made] = made
         return None
 

@@ -230,6 +230,8 @@ class Scalar(NamedTuple):
 
 NUMBER = object()
 """Among what a rule needs of the inputs: that one of them is a scalar constant."""
+NUMBERS: set[Any] = set()
+"""The numbers that the patterns of rules have as inputs of their outermost op."""
 
 
 def _could_be(term: Any, kind: Any) -> bool:
@@ -269,7 +271,7 @@ class _Flat(NamedTuple):
 def _flat(term: Apply, asked: tuple[str, ...]) -> _Flat | None:
     """A pattern as a flat one, if it is; `asked` are the wildcards of the rule's condition."""
     terms = [*term.inputs, *term.params.values()]
-    if term.op.commutative or not all([isinstance(item, Wildcard) and not item.scalar for item in terms]):
+    if term.op.commutative or not all(isinstance(item, Wildcard) and not item.scalar for item in terms):
         return None
     places: dict[str, int | str] = {item.name: place for place, item in enumerate(term.inputs)}
     places.update((item.name, key) for key, item in term.params.items())
@@ -307,9 +309,11 @@ class Rule:
         Values for which the pattern is not finite or not right, and what the replacement must give for them.
     term : Apply
         The pattern as a tree.
+    needed : frozenset
+        What must be among the inputs of a node: the ops that make them, and NUMBER.
     """
 
-    __slots__ = ("_found", "build", "example", "extreme", "name", "pattern", "term", "when")
+    __slots__ = ("_found", "build", "example", "extreme", "name", "needed", "pattern", "term", "when")
 
     def __init__(
         self,
@@ -326,6 +330,16 @@ class Rule:
         self.name, self.pattern, self.build, self.when = name, pattern, build, when
         self.example, self.extreme, self.term = example, extreme, term
         self._found: _Names | None = None
+        needed: set[Any] = set()
+        for item in term.inputs:
+            if isinstance(item, Apply):
+                needed.add(item.op)
+            elif not isinstance(item, Wildcard):
+                needed.add(NUMBER)
+                NUMBERS.add(item)
+            elif item.scalar:
+                needed.add(NUMBER)
+        self.needed = frozenset(needed)
 
     @property
     def ops(self) -> set[Op]:
@@ -333,12 +347,6 @@ class Rule:
         found: set[Op] = set()
         _collect_ops(self.term, found)
         return found
-
-    @property
-    def needed(self) -> frozenset[Any]:
-        """What must be among the inputs of a node: the ops that make them, and NUMBER."""
-        terms = [item for item in self.term.inputs if not isinstance(item, Wildcard) or item.scalar]
-        return frozenset([item.op if isinstance(item, Apply) else NUMBER for item in terms])
 
     def _functions(self) -> _Names:
         names = () if self.when is None else _names(self.when)
@@ -391,10 +399,10 @@ class NodeRule:
     """A rewrite over whole families of ops, which no single pattern says.
 
     `build(node, frozen)` returns a node or None, and is asked for nodes of `families` of which an input (every
-    input) is made by the op named `above`.
+    input) is made by the op named `above`: that is `needed`.
     """
 
-    __slots__ = ("above", "build", "every", "example", "families", "name", "pattern")
+    __slots__ = ("above", "build", "every", "example", "families", "name", "needed", "pattern")
 
     def __init__(
         self,
@@ -408,11 +416,7 @@ class NodeRule:
     ) -> None:
         self.name, self.families, self.above, self.every = name, families, above, every
         self.build, self.pattern, self.example = build, pattern, example
-
-    @property
-    def needed(self) -> frozenset[Any]:
-        """What must be among the inputs of a node: the op that makes them."""
-        return frozenset([CONSTANT if self.above == CONSTANT.name else OPS[self.above]])
+        self.needed = frozenset([CONSTANT if above == CONSTANT.name else OPS[above]])
 
     def apply(self, node: Node, frozen: Frozen = frozenset()) -> Node | None:
         """The node that replaces this one, of the same type; None where the rule does not apply."""

@@ -31,7 +31,7 @@ _MISSING = object()
 _SCALARS = (int, float, complex, str, bytes, bool, type(None), np.generic)
 _LEAVES = (*_SCALARS, np.ndarray, Proxy)
 _COLLECTIONS = (list, tuple, set, frozenset, deque)
-_FOREIGN = ("numpy", "scipy", "tracer", "math", "functools", "builtins", *sys.stdlib_module_names)
+_FOREIGN = sys.stdlib_module_names | {"numpy", "scipy", "tracer"}
 _NOT_OPERATORS = ("__init__", "__new__", "__post_init__", "__repr__", "__str__", "__reduce__")
 _CLOCKS: dict[str, frozenset[str]] = {
     "time": frozenset(("time", "time_ns", "perf_counter", "perf_counter_ns", "monotonic", "process_time")),
@@ -41,6 +41,9 @@ _CLOCKS: dict[str, frozenset[str]] = {
 }
 """Functions of modules that give another answer each time; of `datetime`, methods of its classes."""
 _HOLDERS = (ChainMap, UserDict, UserList)
+_GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
+_WRAPPERS = (partial, types.MethodType, types.BuiltinMethodType, property, cached_property)
+_NAMESPACES = (types.ModuleType, type)
 _MOST_GUARDS = 10_000
 _MOST_CHANGING = 64
 
@@ -283,7 +286,7 @@ class Surroundings:
         if isinstance(value, _LEAVES) or id(value) in self._seen or len(self.guards) > _MOST_GUARDS:
             return
         self._seen[id(value)] = value
-        if isinstance(value, np.random.Generator | np.random.RandomState | random.Random):
+        if isinstance(value, _GENERATORS):
             self.generators.append(value)
         elif isinstance(value, types.FunctionType):
             self._visit_function(value)
@@ -318,7 +321,7 @@ class Surroundings:
             value = _read(kind, holder, name)
         except (AttributeError, ValueError):  # a slot or cell that is not filled yet
             return
-        if isinstance(value, types.ModuleType | type):
+        if isinstance(value, _NAMESPACES):
             asked = self._names & _CLOCKS.get(getattr(value, "__module__", value.__name__), frozenset())
             self._clocks |= {f"{label}.{name}": None for name in asked}
         elif isinstance(value, types.BuiltinFunctionType) and value.__name__ in _CLOCKS.get(value.__module__, ()):
@@ -379,7 +382,7 @@ class Surroundings:
 
     def _visit_object(self, value: Any, label: str) -> None:
         """Look at an instance: its attributes, those of its class, and what it wraps."""
-        if isinstance(value, partial | types.MethodType | types.BuiltinMethodType | property | cached_property):
+        if isinstance(value, _WRAPPERS):
             for name in ("func", "__func__", "__self__", "args", "keywords", "fget"):
                 self._look_inside(getattr(value, name, None), label)
             return
@@ -461,7 +464,7 @@ def _own(value: Any) -> Mapping[str, Any]:
 
 def is_foreign(module: str | None) -> bool:
     """Whether code belongs to this package, NumPy, SciPy or Python itself, by the name of its module."""
-    return (module or "").split(".")[0] in _FOREIGN
+    return (module or "").partition(".")[0] in _FOREIGN
 
 
 def _only_refuses(owner: type, name: str) -> bool:
