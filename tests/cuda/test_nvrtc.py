@@ -8,6 +8,8 @@ from cuda.test_bodies import CASES as BODIES
 from cuda.test_bodies import program_of
 from cuda.test_groups import CASES, updates
 from cuda.test_kernels import LINES, running
+from cuda.test_recurrences import CASES as RECURRENCES
+from cuda.test_recurrences import program_of as recurrence_of
 from kernels.building import DTYPES
 
 from tracer.run.cuda.kernels import OPTIONS, translate
@@ -25,6 +27,7 @@ PROGRAMS = {
     **{f"indexed {seed}": lambda seed=seed: indexed(seed)[0] for seed in range(6)},
     **{name: lambda case=case: traced(*case)[1] for name, case in CASES.items()},
     **{f"running fold {case}": lambda case=case: running(*case)[0] for case in LINES},
+    **{f"recurrence: {name}": lambda name=name: recurrence_of(name) for name in RECURRENCES},
     **{f"a body: {name}": lambda name=name: program_of(name) for name in BODIES},
     "updates": lambda: updates([(100, 70), (70, 90), (5001,)])[0],
     **{f"graph {seed}": lambda seed=seed: random_graph(seed)[1] for seed in range(6)},

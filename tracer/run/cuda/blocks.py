@@ -14,6 +14,7 @@ from tracer.lower.instructions import Branch, Buffer, Cumulative, Gather, MatMul
 from tracer.run.cuda import cumulatives, indexing, loops
 from tracer.run.cuda.layout import Memory, Nest, Operand
 from tracer.run.cuda.parts import Body, Inner, Part
+from tracer.run.cuda.recurrences import Recurrence, recurrence
 from tracer.run.cuda.scalars import type_name
 from tracer.run.cuda.small import product
 from tracer.run.cuda.writer import THREADS, Kernel
@@ -108,6 +109,8 @@ def _write_part(kernel: Kernel, part: Part) -> None:
             cumulatives.cumulative(kernel, node.kind, nest, cumulatives.choose_split(nest, parallel=False), False)
         case MatMul() as node:
             product(kernel, node, loops.BLOCK)
+        case Recurrence() as found:
+            recurrence(kernel, found, loops.BLOCK)
         case Body(work=Scan() as work, inner=(step,)):
             _Loop(kernel, step).scan(work)
         case Body(work=While() as work, inner=(condition, step)):

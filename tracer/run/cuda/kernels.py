@@ -15,8 +15,9 @@ from tracer.lower.program import Program
 from tracer.run.cuda import blocks, cumulatives, groups, indexing, loops, segments, small
 from tracer.run.cuda.groups import Group
 from tracer.run.cuda.layout import ALIGNMENT, Memory, Nest
-from tracer.run.cuda.parts import Body, Part, parts_of
-from tracer.run.cuda.scalars import Functions, preamble
+from tracer.run.cuda.parts import TINY, Body, Part, parts_of
+from tracer.run.cuda.recurrences import Recurrence, recurrence, settle
+from tracer.run.cuda.scalars import Functions, preamble, type_name
 from tracer.run.cuda.writer import ERROR, SCRATCH, THREADS, WORKSPACE, Kernel, Launch, ceiling, coordinates, is_wide
 
 __all__ = ["ALIGNMENT", "ERROR", "OPTIONS", "WORKSPACE", "Launch", "Module", "translate"]
@@ -91,7 +92,8 @@ def first_uses(program: Program, found: Sequence[list[Part] | None]) -> dict[int
 class _Translator:
     def __init__(self, program: Program, alignment: int, lent: Mapping[int, int] | None) -> None:
         self.program = program
-        found = [parts_of(item, program.buffers, number) for number, item in enumerate(program.instructions)]
+        known = Memory(program.buffers, alignment, {}, 0, lent)
+        found = [parts_of(item, known, number) for number, item in enumerate(program.instructions)]
         spare = program.arena + SPARE
         self.memory = Memory(program.buffers, alignment, first_uses(program, found), spare, lent)
         self.found = found
@@ -164,7 +166,9 @@ class _Translator:
             case MatMul() as node:
                 count = small.product(kernel, node, loops.GRID)
                 return [self.finish(kernel, "product", ceiling(count, THREADS))]
-            case Body():
+            case Recurrence() as found if part.size > TINY:
+                return self.recurrence(found)
+            case Recurrence() | Body():
                 return [self.block(part)]
 
     def cumulative(self, node: Cumulative) -> list[Launch]:
@@ -180,6 +184,22 @@ class _Translator:
         kernel = self.kernel()
         cumulatives.cumulative(kernel, node.kind, nest, split, True)
         return [*launches, self.finish(kernel, "cumulative", *grid)]
+
+    def recurrence(self, found: Recurrence) -> list[Launch]:
+        def saved(kernel: Kernel) -> list[str]:
+            kinds = [type_name(found.cells[numbers[argument]].operand.dtype) for argument, _ in found.alone()]
+            return [kernel.workspace(16 * place, kind) for place, kind in enumerate(kinds)]
+
+        numbers = found.numbers("argument")
+        kernel = self.kernel()
+        recurrence(kernel, found, loops.GRID, saved(kernel))
+        launches = [self.finish(kernel, "recurrence", min(ceiling(found.size, THREADS), loops.MOST_BLOCKS))]
+        if found.alone():
+            self.workspace = max(self.workspace, 16 * len(found.alone()))
+            kernel = self.kernel()
+            settle(kernel, found, [f"*{pointer}" for pointer in saved(kernel)])
+            launches.append(self.finish(kernel, "settle", 1))
+        return launches
 
     def loop(self, nest: Nest) -> Launch:
         kernel = self.kernel()

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from tracer.lower.instructions import (
     ArgReduce,
     Branch,
-    Buffer,
     Cumulative,
     Gather,
     Instruction,
@@ -21,7 +19,8 @@ from tracer.lower.instructions import (
 )
 from tracer.lower.program import Program
 from tracer.run.cuda import loops
-from tracer.run.cuda.layout import Nest, nests_of
+from tracer.run.cuda.layout import Memory, Nest, nests_of
+from tracer.run.cuda.recurrences import Recurrence, recurrence_of
 from tracer.run.cuda.scalars import supports
 
 TINY = 4096
@@ -56,11 +55,11 @@ class Part(NamedTuple):
     ----------
     number : int
         Of the instruction; of the outermost, for programs within others.
-    work : Nest, Gather, Scatter, Cumulative, MatMul or Body
+    work : Nest, Gather, Scatter, Cumulative, MatMul, Recurrence or Body
     """
 
     number: int
-    work: Nest | Gather | Scatter | Cumulative | MatMul | Body
+    work: Nest | Gather | Scatter | Cumulative | MatMul | Recurrence | Body
 
     @property
     def size(self) -> int:
@@ -70,13 +69,19 @@ class Part(NamedTuple):
                 return self.work.size
             case Body():
                 return 1
+            case Recurrence():
+                return self.work.size * ROUNDS * 2
             case MatMul() as node:
                 return math.prod(node.batch) * node.m * node.n * -(-node.k // ROUNDS)
         return math.prod(self.work.shape)
 
 
-def parts_of(instruction: Instruction, buffers: Sequence[Buffer], number: int) -> list[Part] | None:
-    """What kernels do of an instruction; None if they cannot, or had better not."""
+def parts_of(instruction: Instruction, memory: Memory, number: int, alone: bool = True) -> list[Part] | None:
+    """What kernels do of an instruction; None if they cannot, or had better not.
+
+    Not `alone`, one block does it together with others.
+    """
+    buffers = memory.buffers
     match instruction:
         case Loop():
             if not all(map(supports, instruction.steps)):
@@ -91,6 +96,8 @@ def parts_of(instruction: Instruction, buffers: Sequence[Buffer], number: int) -
         case MatMul():
             part = Part(number, instruction)
             return [part] if instruction.k <= SMALL and 0 < part.size <= TINY else None
+        case Scan() if (found := recurrence_of(instruction, memory)) and (alone or Part(number, found).size <= TINY):
+            return [Part(number, found)]
         case Scan() | While() | Branch():
             body = _body_of(instruction, number)
             return None if body is None else [Part(number, body)]
@@ -108,28 +115,32 @@ def _useful(nest: Nest) -> list[Nest]:
 
 def _body_of(work: Scan | While | Branch, number: int) -> Body | None:
     programs: tuple[Program, ...]
+    lent: dict[int, int] = {}
     match work:
         case Scan():
             programs = (work.program,)
+            lent = {o: a for a, o in work.carries if work.sources[a].view == work.targets[o].view}
         case While():
             if len(work.sweeps) > 1:  # what the first leaves for the others has no known size
                 return None
             programs = (work.condition, work.sweeps[0].program)
+            lent = {place: place for place, (home, spare) in enumerate(work.sweeps[0].carries) if home == spare}
         case Branch():
             programs = work.programs
-    inner = [_inner_of(program, number) for program in programs]
+    inner = [_inner_of(program, number, lent) for program in programs]
     found = tuple([item for item in inner if item is not None])
     return Body(work, found) if len(found) == len(inner) else None
 
 
-def _inner_of(program: Program, number: int) -> Inner | None:
+def _inner_of(program: Program, number: int, lent: dict[int, int]) -> Inner | None:
     if sum(constant.size for constant in program.constants) > MOST_CONSTANTS:
         return None
     if not all(constant.flags.c_contiguous for constant in program.constants):
         return None
     parts: list[Part] = []
+    memory = Memory(program.buffers, 1, {}, 0, lent)
     for instruction in program.instructions:
-        found = parts_of(instruction, program.buffers, number)
+        found = parts_of(instruction, memory, number, False)
         if found is None or any(part.size > TINY for part in found):
             return None
         parts += found
