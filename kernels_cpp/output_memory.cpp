@@ -2,11 +2,18 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "threads.hpp"
 
 #define PY_ARRAY_UNIQUE_SYMBOL tracer_ARRAY_API
 #define NO_IMPORT_ARRAY
@@ -23,15 +30,63 @@ constexpr int64_t RECYCLED_BYTES = 1 << 16;    // from this size on memory is re
 constexpr size_t MOST_KEPT = size_t{1} << 28;  // bytes that wait for their next use, at most
 constexpr size_t ADVISED_BYTES = 1 << 22;      // from this size on memory is asked for in huge pages
 constexpr size_t HEADER = 64;                  // before each piece: its capacity; keeps 64-byte alignment
+constexpr size_t HUGE_PAGE = size_t{1} << 21;
+constexpr size_t MOST_PREPARED = size_t{1} << 27;  // bytes that are prepared at once, at most
+constexpr size_t LEAST_PREPARED = 1 << 18;         // bytes for which it pays to start a thread
+constexpr size_t STRETCH = 1 << 17;                // bytes of which the pages are asked for at once
 
 size_t& capacity_of(void* data) {
     return *reinterpret_cast<size_t*>(static_cast<char*>(data) - HEADER);
+}
+
+// Memory aligned for vectors, to be given back to `free`; nullptr if there is none. A large piece comes in huge pages
+// where the system has them: the first write to each page costs as much as writing it several times.
+void* aligned_memory(size_t bytes) {
+    constexpr size_t ALIGNMENT = 64;
+    void* memory = nullptr;
+    if (posix_memalign(&memory, bytes < ADVISED_BYTES ? ALIGNMENT : HUGE_PAGE, bytes) != 0) {
+        return nullptr;
+    }
+#ifdef MADV_HUGEPAGE
+    if (bytes >= ADVISED_BYTES) {
+        // Only pages that are needed as a whole: what is resident does not grow. It is no error if there are none.
+        madvise(memory, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
+    }
+#endif
+    return memory;
+}
+
+using Stretches = std::vector<std::pair<char*, size_t>>;
+
+// How often memory was taken; pages are asked for ahead of time until that changes.
+std::atomic<uint64_t> taken{0};
+
+// Has the system hand out the pages of memory, which may be in use by now, or free: nothing in it changes.
+void ask_for_pages(const Stretches& memory, uint64_t now) {
+#ifdef __linux__
+    constexpr int POPULATE_WRITE = 23;  // since Linux 5.14; missing from older headers
+    constexpr uintptr_t PAGE = 4096;
+    for (const auto& [start, bytes] : memory) {
+        const size_t step = bytes < ADVISED_BYTES ? STRETCH : HUGE_PAGE;
+        const uintptr_t first = reinterpret_cast<uintptr_t>(start) / PAGE * PAGE;
+        const uintptr_t last = (reinterpret_cast<uintptr_t>(start) + bytes + PAGE - 1) / PAGE * PAGE;
+        for (uintptr_t at = first; at < last; at += step) {
+            if (taken.load(std::memory_order_relaxed) != now ||
+                madvise(reinterpret_cast<void*>(at), std::min<size_t>(step, last - at), POPULATE_WRITE) != 0) {
+                return;
+            }
+        }
+    }
+#else
+    (void)memory, (void)now;
+#endif
 }
 
 // Freed pieces by capacity. Capacities have three significant bits, so that sizes which differ a little share pieces.
 class Recycler {
   public:
     void* take(size_t bytes) {
+        taken.fetch_add(1, std::memory_order_relaxed);
         const size_t capacity = rounded(bytes);
         {
             std::lock_guard<std::mutex> lock(mutex_);
@@ -43,13 +98,30 @@ class Recycler {
                 return data;
             }
         }
-        void* memory = aligned_memory(HEADER + capacity);
-        if (memory == nullptr) {
-            return nullptr;
+        return new_piece(capacity);
+    }
+
+    // Adds pieces until there is one for each of these sizes, and returns where the new ones are.
+    Stretches prepare(const std::vector<int64_t>& sizes) {
+        std::map<size_t, size_t> wanted;
+        Stretches found;
+        size_t total = 0;
+        std::lock_guard<std::mutex> lock(mutex_);
+        for (const int64_t size : sizes) {
+            const size_t bytes = static_cast<size_t>(std::max<int64_t>(size, 0)), capacity = rounded(bytes);
+            if (bytes < RECYCLED_BYTES || pieces_.count(capacity) >= ++wanted[capacity]) {
+                continue;
+            }
+            total += capacity;
+            void* data = total > MOST_PREPARED || kept_ + capacity > MOST_KEPT ? nullptr : new_piece(capacity);
+            if (data == nullptr) {
+                break;
+            }
+            pieces_.emplace(capacity, data);
+            kept_ += capacity;
+            found.emplace_back(static_cast<char*>(data) - HEADER, HEADER + bytes);
         }
-        void* data = static_cast<char*>(memory) + HEADER;
-        capacity_of(data) = capacity;
-        return data;
+        return found;
     }
 
     void give_back(void* data) {
@@ -69,6 +141,16 @@ class Recycler {
     std::mutex mutex_;
     std::multimap<size_t, void*> pieces_;
     size_t kept_ = 0;
+
+    static void* new_piece(size_t capacity) {
+        void* memory = aligned_memory(HEADER + capacity);
+        if (memory == nullptr) {
+            return nullptr;
+        }
+        void* data = static_cast<char*>(memory) + HEADER;
+        capacity_of(data) = capacity;
+        return data;
+    }
 
     static size_t rounded(size_t bytes) {
         size_t grain = HEADER;
@@ -153,19 +235,31 @@ py::object empty(py::handle dtype, const std::vector<int64_t>& shape) {
 
 }  // namespace
 
-void* aligned_memory(size_t bytes) {
-    constexpr size_t ALIGNMENT = 64, HUGE_PAGE = size_t{1} << 21;
-    void* memory = nullptr;
-    if (posix_memalign(&memory, bytes < ADVISED_BYTES ? ALIGNMENT : HUGE_PAGE, bytes) != 0) {
-        return nullptr;
+void* new_memory(size_t bytes) {
+    return recycler().take(bytes);
+}
+
+void free_memory(void* data) {
+    std::free(static_cast<char*>(data) - HEADER);
+}
+
+void prepare_memory(const std::vector<int64_t>& sizes) {
+    if (thread_count() < 2) {
+        return;
     }
-#ifdef MADV_HUGEPAGE
-    if (bytes >= ADVISED_BYTES) {
-        // Only pages that are needed as a whole: what is resident does not grow. It is no error if there are none.
-        madvise(memory, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
+    Stretches memory = recycler().prepare(sizes);
+    size_t total = 0;
+    for (const auto& [start, bytes] : memory) {
+        total += bytes;
     }
-#endif
-    return memory;
+    if (total < LEAST_PREPARED) {
+        return;
+    }
+    const uint64_t now = taken.load(std::memory_order_relaxed);
+    try {
+        std::thread([memory = std::move(memory), now] { ask_for_pages(memory, now); }).detach();
+    } catch (const std::system_error&) {  // no thread is to be had: pages come when they are written to
+    }
 }
 
 py::object new_output(py::handle dtype, const std::vector<int64_t>& shape, int64_t bytes) {

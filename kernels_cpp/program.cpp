@@ -61,11 +61,11 @@ class Program::Lease {
         const size_t count = program.table_.buffers.size();
         state_->base.resize(count, nullptr);
         state_->owners.resize(count, nullptr);
-        void* arena = aligned_memory(static_cast<size_t>(std::max<int64_t>(program.arena_, ALIGNMENT)));
+        void* arena = new_memory(static_cast<size_t>(std::max<int64_t>(program.arena_, ALIGNMENT)));
         if (arena == nullptr) {
             throw std::bad_alloc();
         }
-        state_->arena_owner = py::capsule(arena, [](void* memory) { std::free(memory); });
+        state_->arena_owner = py::capsule(arena, free_memory);
         state_->arena = static_cast<char*>(arena);
         for (const int number : program.temporaries_) {
             state_->base[number] = state_->arena + program.table_.buffers[number].offset;
@@ -486,6 +486,10 @@ void bind_program(py::module_& m) {
         .def("__repr__", &Program::text);
     m.def("set_threads", &set_thread_count, py::arg("count"),
           "Threads of a parallel loop; below 1: one per processor.");
+    m.def(
+        "prepare_memory", [](py::handle sizes) { prepare_memory(read_integers(sizes, "sizes")); }, py::arg("sizes"),
+        "Have memory of these sizes, in bytes, ready for results or for what is computed in between; a thread of its\n"
+        "own sees to that.");
     m.def("get_threads", &thread_count, "Threads that a parallel loop may use.");
 }
 

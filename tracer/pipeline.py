@@ -388,6 +388,9 @@ class Plan:
         self.calls = 0
         self.phases: Sequence[Phase] = ()
         self.on_gpu = backend_name == "gpu"
+        replaced = [] if traced.questions else traced.replaced
+        kept = dict(replaced)  # whose memory may stay what it is
+        backend.expect(backend_name, (node for n, node in enumerate(traced.graph.outputs) if n not in kept))
         inputs = (*arrays, *traced.captured, *self.shared_values())
         self.entries = [entry_of(array) for array in inputs]
         layouts = backend.layouts_of(backend_name, inputs)
@@ -404,7 +407,6 @@ class Plan:
                 self.asker = backend.load(backend_name, questions, layouts, traced.name)
         whole = traced.graph if outputs is traced.graph.outputs else Graph(traced.graph.inputs, outputs)
         self.graph = optimise(whole, verify=config.verify)
-        replaced = [] if traced.questions else traced.replaced
         self.executable = backend.load(backend_name, self.graph, layouts, traced.name, replaced)
 
     def shared_values(self) -> list[Any]:

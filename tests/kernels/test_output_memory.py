@@ -1,12 +1,15 @@
 """Memory of results: recycled when freed, never while anything looks at it."""
 
 import gc
+import sys
+import time
 
 import numpy as np
 import pytest
 from work import on_threads
 
 import tracer
+from tracer import _kernels
 
 SIZES = [1, 100, 8_191, 8_192, 8_193, 100_000, 1_000_003]
 
@@ -59,3 +62,38 @@ def test_results_freed_on_other_threads():
 
     on_threads(work)
     assert not wrong
+
+
+def test_prepared_memory_is_taken_by_results_and_not_written_to():
+    f = tracer.compile(lambda x: x + 1.0)
+    x = np.arange(150_000.0)
+    live = [f(x)]
+    for number in range(20):
+        _kernels.prepare_memory([x.nbytes, -1, 0, 8, x.nbytes, 1 << 50])
+        live.append(f(x + number))
+    for number, result in enumerate(live[1:]):
+        np.testing.assert_array_equal(result, x + (number + 1.0))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts page faults")
+def test_prepared_memory_has_its_pages():
+    import resource
+
+    def faults():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+    with tracer.config.changed(threads=2):
+        f = tracer.compile(lambda x: x + 1.0)
+        f(np.zeros(9))
+        found = []
+        for size in (333_000, 222_000):  # of no other test: nothing of theirs is waiting
+            x = np.ones(size)
+            program = f.plan(x).executable
+            time.sleep(0.1)
+            before = faults()
+            live = program.run([x])
+            found.append(faults() - before)
+        del live
+    if found[0] > 600:
+        pytest.skip("this system cannot hand out pages ahead of time")
+    assert max(found) < 100

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -54,6 +54,12 @@ def layouts_of(name: str, inputs: Sequence[Array]) -> list[Layout]:
         else (array.shape, element_strides(array))
         for array in inputs
     ]
+
+
+def expect(name: str, nodes: Iterable[Node]) -> None:
+    """Tell a backend of results to come, so that it can see to their memory while the graph is still worked on."""
+    if name == "cpu":
+        cpu.expect(node.type for node in nodes)
 
 
 def load(name: str, graph: Graph, layouts: Sequence[Layout], function: str = "", updates: Updates = ()) -> Executable:

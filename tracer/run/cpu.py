@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from tracer.lower.rows import split
 from tracer.lower.schedule import lower
 from tracer.phases import phase
 from tracer.run import jit
-from tracer.types import DTYPES
+from tracer.types import DTYPES, ArrayType
 
 Array = np.ndarray[Any, Any]
 
@@ -46,6 +47,11 @@ def ready(program: Program) -> Any:
     return _kernels.Program(program)
 
 
+def expect(types: Iterable[ArrayType]) -> None:
+    """See to memory for results of these types, while the program that computes them is still being made."""
+    _kernels.prepare_memory([math.prod(item.known_shape) * item.dtype.itemsize for item in types])
+
+
 class Executable:
     """A graph compiled for arguments of given layouts.
 
@@ -66,6 +72,7 @@ class Executable:
         with phase("lower"):
             rest, changes = (graph, ()) if layouts is None else split(graph, layouts, updates)
             self.program = lower(rest, layouts, has_kernel)
+        _kernels.prepare_memory([self.program.arena])
         with phase("build"):
             self.native = _kernels.Program(self.program)
             self.rows = {item.output: (item.input, _kernels.Program(item.program), item.places) for item in changes}
