@@ -39,6 +39,8 @@ FLAGS: dict[str, Flag] = {
     "roll_loops": Flag("auto", ("auto", "off")),
     "device": Flag("cpu", ("cpu", "gpu", "gpu0", "cuda", "cuda0")),
     "gpu_fallback": Flag("warn", ("warn", "raise", "silent")),
+    "gpu_storage": Flag("float32", ("float32", "float16", "bfloat16")),
+    "gpu_tf32": Flag(False),
     "floatX": Flag("float64", ("float64", "float32")),
     # functions of symbolic variables
     "mode": Flag("Mode", _MODES),
@@ -164,6 +166,15 @@ class Config(_Settings):
     gpu_fallback : str
         What happens to an operation that has no form for the GPU: "warn" runs it on the CPU and says so once, "silent"
         says nothing, "raise" is an error (environment: ``TRACER_GPU_FALLBACK``).
+    gpu_storage : str
+        How a GPU keeps float32 values between its kernels, and the factors of matrix products: "float32" as they are;
+        "float16" or "bfloat16" in half the memory, so that less is moved and products run on tensor cores (environment:
+        ``TRACER_GPU_STORAGE``). Products and sums are still added up in float32, and arguments, results, shared
+        variables and sums stay float32; float64 is never touched. Numbers keep 11 bits of precision with float16,
+        which ends at 65504 and loses what is below 6e-8, and 8 bits with bfloat16, which reaches as far as float32.
+    gpu_tf32 : bool
+        Let a GPU round the factors of float32 products to 11 bits (TF32), which is faster (environment:
+        ``TRACER_GPU_TF32``).
     floatX : str
         dtype of symbolic variables that name none: "float64" or "float32".
     mode, optimizer, linker : str
@@ -203,6 +214,8 @@ class Config(_Settings):
             "roll_loops",
             "device",
             "gpu_fallback",
+            "gpu_storage",
+            "gpu_tf32",
         ):
             text = os.environ.get(f"TRACER_{name.upper()}")
             if text is not None:

@@ -36,5 +36,6 @@ def gpu(monkeypatch):
         monkeypatch.setitem(sys.modules, name, module)
     device.cupy.cache_clear()
     cupy_double.launches.clear()
+    cupy_double.mixed_products.clear()
     yield cupy_double
     device.cupy.cache_clear()

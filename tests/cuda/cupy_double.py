@@ -9,7 +9,7 @@ import sys
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.linalg
@@ -290,24 +290,72 @@ def _gemm(dtype: str) -> Callable[..., None]:
     def run(handle: int, ta: int, tb: int, m: int, n: int, k: int, alpha: int, *rest: int) -> None:
         a, lda, step_a, b, ldb, step_b, beta, c, ldc, step_c, count = rest
         kind = np.dtype(dtype)
-        scales = [np.ndarray((), kind, (ctypes.c_char * kind.itemsize).from_address(at)).copy() for at in (alpha, beta)]
-
-        def columns(address: int, rows: int, width: int, leading: int, number: int, step: int) -> Any:
-            assert leading >= max(rows, 1)
-            memory = MemoryPointer(UnownedMemory(address + number * step * kind.itemsize, 0, None), 0)
-            return ndarray((rows, width), kind, memory, (kind.itemsize, leading * kind.itemsize))._host
-
-        def work() -> None:
-            for number in range(count):
-                left = columns(a, *((k, m) if ta else (m, k)), lda, number, step_a)
-                right = columns(b, *((n, k) if tb else (k, n)), ldb, number, step_b)
-                out = columns(c, m, n, ldc, number, step_c)
-                product = scales[0] * ((left.T if ta else left) @ (right.T if tb else right))
-                out[...] = product if scales[1] == 0 else product + scales[1] * out
-
-        launch("gemm", work)
+        factors = _Matrices(a, kind, lda, step_a, bool(ta)), _Matrices(b, kind, ldb, step_b, bool(tb))
+        _products(kind, (m, n, k, count), (alpha, beta), factors, _Matrices(c, kind, ldc, step_c, False))
 
     return run
+
+
+TYPES = {0: np.dtype(np.float32), 2: np.dtype(np.float16), 14: np.dtype(np.uint16)}
+"""Elements by CUDA's number; bfloat16 as its bits."""
+mixed_products: list[tuple[int, ...]] = []
+"""The types of the matrices of each product of mixed precision, and what it was added up in."""
+
+
+def _mixed_gemm(handle: int, ta: int, tb: int, m: int, n: int, k: int, alpha: int, *rest: int) -> None:
+    a, a_type, lda, step_a, b, b_type, ldb, step_b, beta, c, c_type, ldc, step_c, count, compute, _ = rest
+    assert a_type == b_type and (c_type in (0, a_type)) and compute in ((68, 77) if a_type == 0 else (68,))
+    mixed_products.append((a_type, b_type, c_type, compute))
+    factors = _Matrices(a, TYPES[a_type], lda, step_a, bool(ta)), _Matrices(b, TYPES[b_type], ldb, step_b, bool(tb))
+    out = _Matrices(c, TYPES[c_type], ldc, step_c, False)
+    _products(np.dtype(np.float32), (m, n, k, count), (alpha, beta), factors, out)
+
+
+class _Matrices(NamedTuple):
+    """Matrices by columns, one after another."""
+
+    address: int
+    dtype: np.dtype[Any]
+    leading: int
+    step: int
+    is_transposed: bool
+
+    def matrix(self, rows: int, columns: int, number: int) -> Any:
+        """One of them, as the product takes it."""
+        rows, columns = (columns, rows) if self.is_transposed else (rows, columns)
+        assert self.leading >= max(rows, 1)
+        size = self.dtype.itemsize
+        memory = MemoryPointer(UnownedMemory(self.address + number * self.step * size, 0, None), 0)
+        found = ndarray((rows, columns), self.dtype, memory, (size, self.leading * size))._host
+        return found.T if self.is_transposed else found
+
+
+def _values(matrix: Any) -> Any:
+    if matrix.dtype == np.uint16:
+        return (matrix.astype(np.uint32) << 16).view(np.float32)
+    return matrix.astype(np.float32) if matrix.dtype == np.float16 else matrix
+
+
+def _keep(matrix: Any, values: Any) -> None:
+    if matrix.dtype == np.uint16:
+        words = np.ascontiguousarray(values).view(np.uint32)
+        matrix[...] = (words + 0x7FFF + (words >> 16 & 1)) >> 16
+    else:
+        matrix[...] = values
+
+
+def _products(kind: Any, sizes: Any, scales: Any, factors: Any, out: _Matrices) -> None:
+    m, n, k, count = sizes
+    alpha, beta = [np.ndarray((), kind, (ctypes.c_char * kind.itemsize).from_address(at)).copy() for at in scales]
+
+    def work() -> None:
+        for number in range(count):
+            left, right = factors[0].matrix(m, k, number), factors[1].matrix(k, n, number)
+            target = out.matrix(m, n, number)
+            product = alpha * (_values(left) @ _values(right))
+            _keep(target, product if beta == 0 else product + beta * _values(target))
+
+    launch("gemm", work)
 
 
 @contextmanager
@@ -347,7 +395,8 @@ def modules(raw_module: Any) -> dict[str, types.ModuleType]:
     names = {
         name: f"{letter}gemmStridedBatched" for letter, name in zip("sdcz", ("f4", "f8", "c8", "c16"), strict=True)
     }
-    cublas = _module("cupy_backends.cuda.libs.cublas", **{label: _gemm(kind) for kind, label in names.items()})
+    products: dict[str, Any] = {label: _gemm(kind) for kind, label in names.items()}
+    cublas = _module("cupy_backends.cuda.libs.cublas", gemmStridedBatchedEx=_mixed_gemm, **products)
     libs = _module("cupy_backends.cuda.libs", cublas=cublas)
     runtime = _module(
         "cupy.cuda.runtime",

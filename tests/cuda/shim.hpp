@@ -29,10 +29,39 @@ static inline float __int_as_float(int bits) {
     memcpy(&value, &bits, sizeof(value));
     return value;
 }
+static inline int __float_as_int(float value) {
+    int bits;
+    memcpy(&bits, &value, sizeof(bits));
+    return bits;
+}
 static inline double __longlong_as_double(long long bits) {
     double value;
     memcpy(&value, &bits, sizeof(value));
     return value;
+}
+
+// Numbers of 16 bits: a sign, 5 bits of exponent, 10 bits; multiples of 2^-24 below 2^-14.
+static inline unsigned short to_half(double value) {
+    const unsigned sign = signbit(value) ? 0x8000u : 0, infinity = 0x7c00;
+    const double size = fabs(value);
+    if (!(size < 65520)) {
+        return static_cast<unsigned short>(sign | infinity | (size != size ? 0x200u : 0));
+    }
+    int exponent = 0;
+    frexp(size, &exponent);
+    exponent = size == 0 ? -13 : std::max(exponent, -13);
+    const unsigned units = static_cast<unsigned>(nearbyint(ldexp(size, 11 - exponent)));
+    return static_cast<unsigned short>(sign | ((static_cast<unsigned>(exponent + 13) << 10) + units));
+}
+static inline unsigned short to_half(float value) {
+    return to_half(static_cast<double>(value));
+}
+static inline float half_to_float(unsigned short bits) {
+    const int exponent = bits >> 10 & 31, rest = bits & 1023;
+    const double size = exponent == 31  ? (rest ? NAN : INFINITY)
+                        : exponent != 0 ? ldexp(1024 + rest, exponent - 25)
+                                        : ldexp(rest, -24);
+    return static_cast<float>(bits & 0x8000 ? -size : size);
 }
 
 namespace shim {

@@ -7,6 +7,7 @@ from cuda.cases import along_axis, indexed, random_graph, random_loop, scalar_pr
 from cuda.test_bodies import CASES as BODIES
 from cuda.test_bodies import program_of
 from cuda.test_groups import CASES, updates
+from cuda.test_halves import cast_program, half_program, stored_programs
 from cuda.test_kernels import LINES, running
 from cuda.test_recurrences import CASES as RECURRENCES
 from cuda.test_recurrences import program_of as recurrence_of
@@ -29,6 +30,9 @@ PROGRAMS = {
     **{f"running fold {case}": lambda case=case: running(*case)[0] for case in LINES},
     **{f"recurrence: {name}": lambda name=name: recurrence_of(name) for name in RECURRENCES},
     **{f"a body: {name}": lambda name=name: program_of(name) for name in BODIES},
+    "every operation of float16": lambda: half_program()[1].program(),
+    "casts of float16": lambda: cast_program()[0].program(),
+    **{f"stored in 16 bits {number}": lambda number=number: stored_programs()[number][0] for number in range(4)},
     "updates": lambda: updates([(100, 70), (70, 90), (5001,)])[0],
     **{f"graph {seed}": lambda seed=seed: random_graph(seed)[1] for seed in range(6)},
 }

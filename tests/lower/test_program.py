@@ -102,7 +102,7 @@ def with_instruction(number: int, **changes: Any) -> Change:
 WHOLE = (3, 1)
 LOOP_CORRUPTIONS: dict[str, tuple[Change, str]] = {
     "unknown kind of buffer": (with_buffer(2, kind="register"), "unknown kind"),
-    "unknown dtype": (with_buffer(2, dtype=np.dtype(np.float16)), "dtype"),
+    "unknown dtype": (with_buffer(2, dtype=np.dtype(np.longdouble)), "dtype"),
     "foreign byte order": (with_buffer(2, dtype=np.dtype(">f8")), "dtype"),
     "negative shape": (with_buffer(2, shape=(-4, 3)), "negative"),
     "strides of another rank": (with_buffer(0, strides=(1,)), "strides"),

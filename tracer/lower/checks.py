@@ -147,7 +147,8 @@ class Verifier:
             self.require(buffer.offset + buffer.nbytes <= self.source.arena, "it reaches beyond the arena")
 
     def dtype(self, dtype: Any) -> None:
-        self.require(isinstance(dtype, np.dtype) and is_supported(dtype), f"dtype {dtype!r}")
+        is_known = isinstance(dtype, np.dtype) and (is_supported(dtype) or dtype == np.float16)
+        self.require(is_known, f"dtype {dtype!r}")
 
     def shape(self, shape: Shape) -> None:
         self.require(len(shape) <= MAX_DIMENSIONS, f"{len(shape)} dimensions are too many")

@@ -34,6 +34,7 @@ from tracer.lower.program import (
     While,
     Window,
 )
+from tracer.records import NamedTuple
 from tracer.types import contiguous_strides
 
 Lower = Callable[[Graph, Sequence[tuple[Ints, Ints]]], LoweredProgram]
@@ -49,6 +50,14 @@ class Storage:
     shape: Ints
     strides: Ints
     index: int
+
+
+class Made(NamedTuple):
+    """A program before its memory is planned: storages, instructions, and the nodes that each of them computes."""
+
+    storages: list[Storage]
+    instructions: list[Instruction]
+    nodes: list[tuple[Node, ...]]
 
 
 class Emitter:

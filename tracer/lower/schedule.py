@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from tracer.graph.graph import Graph
 from tracer.lower.build import Builder, HasKernel, Layout
-from tracer.lower.emit import Emitter, line_of
+from tracer.lower.emit import Emitter, Made, line_of
 from tracer.lower.fuse import choose_stored, form_groups, share_memory, sink
 from tracer.lower.items import Item, Source
 from tracer.lower.memory import plan
 from tracer.lower.program import Buffer, LoweredProgram
 
 
-def lower(graph: Graph, layouts: Sequence[Layout] | None = None, has_kernel: HasKernel | None = None) -> LoweredProgram:
+def lower(
+    graph: Graph,
+    layouts: Sequence[Layout] | None = None,
+    has_kernel: HasKernel | None = None,
+    adapt: Callable[[Made], Made] | None = None,
+) -> LoweredProgram:
     """Turn a graph into a program.
 
     Parameters
@@ -27,6 +32,8 @@ def lower(graph: Graph, layouts: Sequence[Layout] | None = None, has_kernel: Has
     has_kernel : callable
         (kernel, input dtype, output dtype) -> whether the executor has this scalar operation; what it lacks is
         called through NumPy.
+    adapt : callable, optional
+        Changes programs, also those within, before their memory is planned.
 
     Raises
     ------
@@ -39,7 +46,7 @@ def lower(graph: Graph, layouts: Sequence[Layout] | None = None, has_kernel: Has
     sink(items)
     groups = form_groups(items)
     choose_stored(items)
-    emitter = Emitter(work.sources, partial(lower, has_kernel=has_kernel))
+    emitter = Emitter(work.sources, partial(lower, has_kernel=has_kernel, adapt=adapt))
     for source in work.arguments:
         emitter.number(source)
     finder = Dependencies(groups)
@@ -47,20 +54,23 @@ def lower(graph: Graph, layouts: Sequence[Layout] | None = None, has_kernel: Has
         emitter.group(groups[number])
     for source in work.outputs:
         emitter.number(source)
-    offsets, arena = plan(emitter.storages, emitter.instructions)
+    made = Made(emitter.storages, emitter.instructions, emitter.nodes)
+    if adapt is not None:
+        made = adapt(made)
+    offsets, arena = plan(made.storages, made.instructions)
     buffers = tuple(
         Buffer(item.kind, item.dtype, item.shape, item.strides, max(item.index, 0), offsets.get(number, 0))
-        for number, item in enumerate(emitter.storages)
+        for number, item in enumerate(made.storages)
     )
     line = line_of(graph.outputs[0]) if graph.outputs else ""
     return LoweredProgram(
         buffers,
         tuple(work.arrays),
-        tuple(emitter.instructions),
+        tuple(made.instructions),
         arena,
         len(work.outputs),
         line,
-        tuple(emitter.nodes),
+        tuple(made.nodes),
     )
 
 

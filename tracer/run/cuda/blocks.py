@@ -15,7 +15,7 @@ from tracer.run.cuda import cumulatives, indexing, loops
 from tracer.run.cuda.layout import Memory, Nest, Operand
 from tracer.run.cuda.parts import Body, Inner, Part
 from tracer.run.cuda.recurrences import Recurrence, recurrence
-from tracer.run.cuda.scalars import type_name
+from tracer.run.cuda.scalars import memory_name
 from tracer.run.cuda.small import product
 from tracer.run.cuda.writer import THREADS, Kernel
 
@@ -162,7 +162,7 @@ def _buffers_of(inner: Inner, kind: str) -> list[Buffer]:
 
 def _copy(kernel: Kernel, target: str, source: str, buffer: Buffer) -> None:
     """Write a copy of what a contiguous buffer holds."""
-    kind = type_name(buffer.dtype)
+    kind = memory_name(buffer.dtype)
     kernel.loop("i", "threadIdx.x", f"{buffer.size}u", f"{THREADS}u")
     kernel.line(f"reinterpret_cast<{kind}*>({target})[i] = reinterpret_cast<{kind}*>({source})[i];")
     kernel.close()
@@ -292,7 +292,7 @@ class _Loop:
             pointer = kernel.pointer(_operand(kernel, window.view), True)
             kernel.loop("row", f"static_cast<uint32>({name}done)", f"{work.steps}u", "1u")
             kernel.loop("i", "threadIdx.x", f"{buffer.size}u", f"{THREADS}u")
-            kernel.line(f"{pointer}[static_cast<int64>(row) * {row} + i] = {type_name(buffer.dtype)}{{}};")
+            kernel.line(f"{pointer}[static_cast<int64>(row) * {row} + i] = {memory_name(buffer.dtype)}{{}};")
             kernel.close()
             kernel.close()
         if work.done is not None:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from tracer.lower.instructions import Buffer, Cumulative, Shape, Step, View
 from tracer.run.cuda.layout import Fold, Nest, Operand, by_stride
 from tracer.run.cuda.loops import BLOCKS, GRID, Threads, cell_type
-from tracer.run.cuda.scalars import type_name
+from tracer.run.cuda.scalars import memory_name, type_name
 from tracer.run.cuda.writer import THREADS, Kernel, ceiling, coordinates, index_type, is_wide, place_of
 
 EACH = 4
@@ -239,7 +239,7 @@ def _elements(kernel: Kernel, nest: Nest, each: int, action: str, add: str, resu
     width, wide = kernel.memory.width(nest, tail=False), is_wide(nest)
     signed, axis = "int64" if wide else "int32", len(nest.shape) - 1
     operand = nest.loads[0] if action == "load" else nest.stores[0][1]
-    kind = type_name(operand.dtype)
+    kind = memory_name(operand.dtype)
     kernel.line("#pragma unroll")
     kernel.open(f"for (int first = 0; first < {each}; first += {width})")
     kernel.line(f"const {signed} x{axis} = static_cast<{signed}>(own_start) + first;")

@@ -5,20 +5,24 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from tracer import device
+from tracer.config import config
 from tracer.errors import DeviceError
 from tracer.errors.device import OUT_OF_MEMORY
 from tracer.graph.graph import Graph
 from tracer.lower.build import Layout
 from tracer.lower.schedule import lower
 from tracer.phases import phase
-from tracer.run import cpu, reference
+from tracer.run import reference
 from tracer.run.cuda.arrays import array_at, reach
+from tracer.run.cuda.scalars import has_kernel
 from tracer.run.cuda.steps import ALIGNMENT, DeviceProgram, Stretch
+from tracer.run.cuda.storage import narrowed
 
 log = logging.getLogger("tracer")
 
@@ -60,7 +64,7 @@ class Executable:
         cupy = device.cupy()
         self.graph = graph
         with phase("lower"):
-            self.program = lower(graph, layouts, cpu.has_kernel)
+            self.program = lower(graph, layouts, has_kernel, partial(narrowed, storage=config.gpu_storage))
         with phase("build"):
             self.ready = DeviceProgram(self.program, function)
         self.arena = cupy.empty(max(self.program.arena, 1), np.uint8)

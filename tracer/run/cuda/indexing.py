@@ -11,7 +11,7 @@ import math
 from tracer.lower.instructions import Gather, Scatter, Step
 from tracer.run.cuda.layout import Nest, Operand
 from tracer.run.cuda.loops import Threads, ceiling_power
-from tracer.run.cuda.scalars import type_name
+from tracer.run.cuda.scalars import memory_name
 from tracer.run.cuda.writer import THREADS, Kernel, ceiling, coordinates, index_type, is_wide, place_of
 
 GROUPS = 1024
@@ -85,7 +85,7 @@ def gather(kernel: Kernel, node: Gather, number: int, threads: Threads) -> int:
         return 0
     width = both.width()
     row = both.rest.size // width
-    kind = type_name(both.table.dtype)
+    kind = memory_name(both.table.dtype)
     table, inner = both.rest.loads
     kernel.loop("i", threads.first, f"{both.points.size * row}u", threads.step, both.wide)
     kernel.line(f"const {index_type(both.wide)} point = i / {row}u, element = i % {row}u;")
@@ -156,7 +156,7 @@ def _do_chosen(kernel: Kernel, both: _Indexed, mode: str, tiles: int, alone: boo
     kernel.loop("element", first, f"{both.rest.size}u", f"{tiles * THREADS}u", both.wide)
     coordinates(kernel, "element", list(enumerate(both.rest.shape)), both.wide)
     kernel.open("for (uint32 n = 0; n < total; ++n)")
-    kind = type_name(table.dtype)
+    kind = memory_name(table.dtype)
     kernel.line(f"{kind}* const target = {kernel.pointer(table, True)} + chosen_at[n] + {place_of(table)};")
     kernel.line(f"const {kind} value = {kernel.pointer(inner)}[chosen_list[n] + {place_of(inner)}];")
     if mode == "add":

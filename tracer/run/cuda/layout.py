@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tracer.lower.instructions import ArgReduce, Buffer, Loop, Shape, Step, View
+from tracer.run.cuda.halves import register_dtype
 
 ALIGNMENT = 256
 """Bytes to which the memory of constants, outputs and the arena is aligned."""
@@ -78,7 +79,7 @@ class Nest(NamedTuple):
     def dtype(self, register: int) -> np.dtype[Any]:
         """The type of a register."""
         if register < len(self.loads):
-            return self.loads[register].dtype
+            return register_dtype(self.loads[register].dtype)
         register -= len(self.loads)
         count = len(self.immediates)
         return self.immediates[register].dtype if register < count else self.steps[register - count].out

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tracer.run.cuda.halves import is_half, register_dtype
 from tracer.run.cuda.layout import Fold, Nest, by_stride
-from tracer.run.cuda.scalars import literal, type_name
+from tracer.run.cuda.scalars import literal, memory_name, type_name
 from tracer.run.cuda.writer import THREADS, Kernel, ceiling, coordinates, is_wide, place_of
 
 BLOCKS = 1024
@@ -99,16 +100,16 @@ def body(kernel: Kernel, nest: Nest, width: int, place: str = "") -> None:
     for number, load in enumerate(nest.loads):
         kind, pointer = type_name(load.dtype), kernel.pointer(load)
         if width > 1 and load.strides[-1]:
-            pack = f"Pack<{kind}, {width}>"
+            pack = f"Pack<{memory_name(load.dtype)}, {width}>"
             kernel.line(f"const {pack} l{number} = *reinterpret_cast<const {pack}*>({pointer} + {place_of(load)});")
-            names.append(f"l{number}.v[e]")
+            names.append(f"{kind}(l{number}.v[e])" if is_half(load.dtype) else f"l{number}.v[e]")
         else:
             kernel.line(f"const {kind} l{number} = {pointer}[{place_of(load)}];")
             names.append(f"l{number}")
     names += [literal(item) for item in nest.immediates]
     if width > 1:
         for number, (_, target) in enumerate(nest.stores):
-            kernel.line(f"Pack<{type_name(target.dtype)}, {width}> s{number};")
+            kernel.line(f"Pack<{memory_name(target.dtype)}, {width}> s{number};")
         kernel.line("#pragma unroll")
         kernel.open(f"for (int e = 0; e < {width}; ++e)")
     for step in nest.steps:
@@ -126,7 +127,7 @@ def body(kernel: Kernel, nest: Nest, width: int, place: str = "") -> None:
     if width > 1:
         kernel.close()
         for number, (_, target) in enumerate(nest.stores):
-            pack = f"Pack<{type_name(target.dtype)}, {width}>"
+            pack = f"Pack<{memory_name(target.dtype)}, {width}>"
             pointer = kernel.pointer(target, True)
             kernel.line(f"*reinterpret_cast<{pack}*>({pointer} + {place_of(target)}) = s{number};")
 
@@ -136,8 +137,8 @@ def body(kernel: Kernel, nest: Nest, width: int, place: str = "") -> None:
 
 def cell_type(fold: Fold) -> tuple[str, int]:
     """The struct that folds values of a reduction, and its size."""
-    dtype: np.dtype[Any] = fold.target.dtype
-    kind, size = type_name(dtype), dtype.itemsize
+    dtype: np.dtype[Any] = register_dtype(fold.target.dtype)
+    kind, size = type_name(dtype), max(dtype.itemsize, 4) if dtype.kind == "f" else dtype.itemsize
     greatest = "true" if fold.kind in ("max", "argmax") else "false"
     if fold.kind in ("any", "all"):
         return fold.kind.capitalize(), 1

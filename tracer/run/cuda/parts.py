@@ -94,8 +94,7 @@ def parts_of(instruction: Instruction, memory: Memory, number: int, alone: bool 
         case Gather() | Scatter() | Cumulative():
             return [Part(number, instruction)] if math.prod(instruction.shape) else []
         case MatMul():
-            part = Part(number, instruction)
-            return [part] if instruction.k <= SMALL and 0 < part.size <= TINY else None
+            return [Part(number, instruction)] if is_small(instruction) else None
         case Scan() if (found := recurrence_of(instruction, memory)) and (alone or Part(number, found).size <= TINY):
             return [Part(number, found)]
         case Scan() | While() | Branch():
@@ -103,6 +102,11 @@ def parts_of(instruction: Instruction, memory: Memory, number: int, alone: bool 
             return None if body is None else [Part(number, body)]
         case _:
             return None
+
+
+def is_small(node: MatMul) -> bool:
+    """Whether kernels do a matrix product."""
+    return node.k <= SMALL and 0 < Part(0, node).size <= TINY
 
 
 def _useful(nest: Nest) -> list[Nest]:

@@ -28,6 +28,55 @@ struct Unsigned<true> {
 template <class T>
 using Wide = typename Unsigned<(sizeof(T) > 4)>::type;
 
+//@ float16 half_rounded
+// Numbers of 16 bits in memory are float32 in registers.
+#ifdef __CUDACC__
+DEVICE float half_to_float(uint16 bits) {
+    float value;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
+    return value;
+}
+DEVICE uint16 to_half(float value) {
+    uint16 bits;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(value));
+    return bits;
+}
+DEVICE uint16 to_half(double value) {
+    uint16 bits;
+    asm("cvt.rn.f16.f64 %0, %1;" : "=h"(bits) : "d"(value));
+    return bits;
+}
+#endif
+
+//@ half_rounded
+template <class T>
+DEVICE float half_rounded(T value) {
+    return half_to_float(to_half(value));
+}
+
+//@ float16
+struct float16 {
+    uint16 bits;
+    __device__ __forceinline__ operator float() const { return half_to_float(bits); }
+    __device__ __forceinline__ float16& operator=(float value) {
+        bits = to_half(value);
+        return *this;
+    }
+};
+
+//@ bfloat16
+// The upper half of a float32, rounded to even.
+struct bfloat16 {
+    uint16 bits;
+    __device__ __forceinline__ operator float() const { return __int_as_float(bits << 16); }
+    __device__ __forceinline__ bfloat16& operator=(float value) {
+        const uint32 word = static_cast<uint32>(__float_as_int(value));
+        const uint32 rounded = (word + 0x7fffu + (word >> 16 & 1u)) >> 16;
+        bits = static_cast<uint16>(value == value ? rounded : word >> 16 | 0x40u);
+        return *this;
+    }
+};
+
 //@ minus
 template <class T>
 DEVICE T minus(T a) {

@@ -9,11 +9,17 @@ from collections.abc import Callable
 import numpy as np
 
 from tracer import device
+from tracer.config import config
 from tracer.lower.instructions import Buffer, MatMul, Shape, View
 from tracer.records import NamedTuple
 from tracer.run.cuda.arrays import Addresses, seen
+from tracer.run.cuda.halves import BFLOAT16, HALF, is_half
 
 _PREFIXES = {"f4": "s", "f8": "d", "c8": "c", "c16": "z"}
+_SINGLE = np.dtype(np.float32)
+# Numbers of CUDA's own: types of elements, and of what products are added up in.
+_TYPES = {_SINGLE: 0, HALF: 2, BFLOAT16: 14}
+_IN_SINGLE, _IN_TF32, _USUAL_ALGORITHM = 68, 77, -1
 _AS_IT_IS, _TRANSPOSED = 0, 1
 
 
@@ -90,13 +96,17 @@ class Product:
         self.views = (instruction.a, instruction.b, instruction.out)
         found = [matrix(*shape, *view.strides[-2:]) for shape, view in zip(shapes, self.views, strict=True)]
         self.matrices = [item for item in found if item is not None]
-        prefix = _PREFIXES.get(instruction.dtype.str[1:])
         self.is_empty = 0 in (m, n, math.prod(instruction.batch))
-        self.is_capturable = prefix is not None and k > 0 and len(self.matrices) == 3
+        self.dtypes = [buffers[view.buffer].dtype for view in self.views]
+        prefix = _PREFIXES.get(instruction.dtype.str[1:])
+        # Half numbers are multiplied exactly and added up in float32, which may have to be asked for by type.
+        self.is_mixed = any(map(is_half, self.dtypes)) or (instruction.dtype == _SINGLE and config.gpu_tf32)
+        self.is_capturable = (prefix is not None or self.is_mixed) and k > 0 and len(self.matrices) == 3
         if self.is_capturable:
             self.batch = batched(instruction.batch, self.views)
-            self.scale = np.array([instruction.alpha, 1.0 if instruction.accumulate else 0.0], instruction.dtype)
-            self.routine = self._routine(f"{prefix}gemmStridedBatched")
+            number = _SINGLE if self.is_mixed else instruction.dtype
+            self.scale = np.array([instruction.alpha, 1.0 if instruction.accumulate else 0.0], number)
+            self.routine = self._routine("gemmStridedBatchedEx" if self.is_mixed else f"{prefix}gemmStridedBatched")
 
     @staticmethod
     def _routine(name: str) -> Callable[..., None]:
@@ -117,37 +127,25 @@ class Product:
 
     def _by_library(self, addresses: Addresses) -> None:
         work = self.instruction
-        itemsize = work.dtype.itemsize
         handle = device.cupy().cuda.device.get_cublas_handle()
         a, b, out = self.matrices
-        scale = self.scale.ctypes.data
+        alpha = self.scale.ctypes.data
+        beta = alpha + self.scale.itemsize
+        types: list[tuple[int, ...]] = [(_TYPES[dtype],) if self.is_mixed else () for dtype in self.dtypes]
+        end = (_IN_TF32 if _SINGLE == self.dtypes[0] else _IN_SINGLE, _USUAL_ALGORITHM) if self.is_mixed else ()
         for starts in self.batch.starts:
-            places = [addresses[v.buffer] + start * itemsize for v, start in zip(self.views, starts, strict=True)]
-            first = (_flag(a, out), a.leading, places[0], self.batch.steps[0])
-            second = (_flag(b, out), b.leading, places[1], self.batch.steps[1])
+            places = [
+                addresses[view.buffer] + start * dtype.itemsize
+                for view, start, dtype in zip(self.views, starts, self.dtypes, strict=True)
+            ]
+            first = (places[0], *types[0], a.leading, self.batch.steps[0])
+            second = (places[1], *types[1], b.leading, self.batch.steps[1])
+            flags = _flag(a, out), _flag(b, out)
             m, n = work.m, work.n
             if out.by_rows:  # the transposed product, of the transposed factors in the other order
-                first, second, m, n = second, first, n, m
-            self.routine(
-                handle,
-                first[0],
-                second[0],
-                m,
-                n,
-                work.k,
-                scale,
-                first[2],
-                first[1],
-                first[3],
-                second[2],
-                second[1],
-                second[3],
-                scale + itemsize,
-                places[2],
-                out.leading,
-                self.batch.steps[2],
-                self.batch.size,
-            )
+                first, second, flags, m, n = second, first, flags[::-1], n, m
+            target = (places[2], *types[2], out.leading, self.batch.steps[2])
+            self.routine(handle, *flags, m, n, work.k, alpha, *first, *second, beta, *target, self.batch.size, *end)
 
     def _by_arrays(self, addresses: Addresses) -> None:
         work = self.instruction

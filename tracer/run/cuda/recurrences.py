@@ -13,7 +13,7 @@ from typing import NamedTuple
 from tracer.lower.instructions import Buffer, Loop, Scan, Shape, Window
 from tracer.run.cuda.layout import Memory, Nest, Operand, by_stride, nests_of
 from tracer.run.cuda.loops import Threads
-from tracer.run.cuda.scalars import literal, supports, type_name
+from tracer.run.cuda.scalars import literal, memory_name, supports, type_name
 from tracer.run.cuda.writer import Kernel, coordinates, is_wide, place_of
 
 MOST_STEPS = 1000
@@ -236,7 +236,7 @@ class _Writer:
         return f"({self.name}limit - 1 - step)" if self.windows[number].backward else "step"
 
     def constant(self, operand: Operand) -> str:
-        kind, array = type_name(operand.dtype), self.found.work.program.constants
+        kind, array = memory_name(operand.dtype), self.found.work.program.constants
         words = self.kernel.functions.constant(array[self.found.work.program.buffers[operand.buffer].index])
         return f"reinterpret_cast<const {kind}*>({words})[{operand.offset} + {place_of(operand)}]"
 

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tracer.lower.instructions import Step
-from tracer.run.cpu import scalar_operations
+from tracer.run import cpu
+from tracer.run.cuda.halves import HALF, is_half
 
 _FAMILIES = {
     "b": ("bool", "compare"),
@@ -23,6 +24,7 @@ _FAMILIES = {
 _NAMESPACES = {"b": "integers", "i": "integers", "u": "integers", "f": "floats", "c": "complexes"}
 # Their low bits depend on the low bits of the operands alone, so that they may be done without a sign.
 _WRAPPING = frozenset({"add", "subtract", "multiply", "negative", "square"})
+_DOUBLE = (np.dtype(np.float64), np.dtype(np.complex128))
 
 
 class Section(NamedTuple):
@@ -48,12 +50,21 @@ def preamble(source: str, functions: set[str]) -> str:
 
 @cache
 def _expressions() -> dict[tuple[str, str], str]:
-    return {(name, family): text for name, family, _, text in scalar_operations()}
+    return {(name, family): text for name, family, _, text in cpu.scalar_operations()}
 
 
 def type_name(dtype: np.dtype[Any]) -> str:
-    """The preamble's name of a type; truth values are bytes, as in memory."""
+    """The preamble's name of the type of a register; truth values are bytes, numbers of 16 bits are float32."""
+    if is_half(dtype):
+        return "float32"
     return "uint8" if dtype.kind == "b" else dtype.name
+
+
+def memory_name(dtype: np.dtype[Any]) -> str:
+    """The preamble's name of a type in memory."""
+    if is_half(dtype):
+        return "float16" if dtype == HALF else "bfloat16"
+    return type_name(dtype)
 
 
 def literal(value: np.generic) -> str:
@@ -62,18 +73,28 @@ def literal(value: np.generic) -> str:
     if dtype.kind == "c":
         return f"{dtype.name}{{{literal(value.real)}, {literal(value.imag)}}}"
     if dtype.kind == "f":
-        bits, number = str(8 * dtype.itemsize), float(value)
+        bits, number = str(max(8 * dtype.itemsize, 32)), float(value)
         if np.isnan(number):
             return f"NAN{bits}"
         if np.isinf(number):
             return f"{'-' if number < 0 else ''}INF{bits}"
-        return number.hex() + ("f" if dtype.itemsize == 4 else "")
+        return number.hex() + ("f" if dtype.itemsize <= 4 else "")
     whole = int(value)
     if dtype.kind == "u":
         return f"{type_name(dtype)}({whole}ull)"
     # The lowest number has no literal of its own.
     text = f"{whole}ll" if whole > -(2**63) else "-9223372036854775807ll - 1"
     return f"{type_name(dtype)}({text})"
+
+
+def has_kernel(name: str, operand: np.dtype[Any], result: np.dtype[Any]) -> bool:
+    """Whether there is a scalar operation on these dtypes: those of the CPU, and for float16 those of float32."""
+    single = np.dtype(np.float32)
+    if HALF not in (operand, result):
+        return cpu.has_kernel(name, operand, result)
+    if name == "cast":
+        return True
+    return cpu.has_kernel(name, single if operand == HALF else operand, single if result == HALF else result)
 
 
 def supports(step: Step) -> bool:
@@ -138,6 +159,8 @@ class Functions:
                 expression = re.sub(r"(?<=[?:] )-(\w+)", r"minus(\1)", expression)
         parameters = ", ".join(f"{kind} {word}" for word in names)
         result = expression if step.out.kind == "c" else f"static_cast<{out}>({expression})"
+        if step.out == HALF:
+            result = f"half_rounded({result})"
         return f"namespace {space} {{\nDEVICE {out} {name}({parameters}) {{\n    {before}return {result};\n}}\n}}\n"
 
 
@@ -151,4 +174,6 @@ def _cast(old: np.dtype[Any], new: np.dtype[Any], value: str) -> str:
         value = f"{value}.re"
     if new.kind == "c":
         return f"{new.name}{{convert<float{4 * new.itemsize}>({value}), 0}}"
+    if new == HALF:  # of float64 rounded once, of all others by way of float32, as NumPy does
+        return f"half_rounded({value if old in _DOUBLE else f'convert<float32>({value})'})"
     return f"convert<{new.name}>({value})"

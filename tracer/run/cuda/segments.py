@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 
 from tracer.run.cuda.layout import Memory, Nest, Operand
 from tracer.run.cuda.loops import MOST_BLOCKS, body
-from tracer.run.cuda.scalars import type_name
+from tracer.run.cuda.scalars import memory_name
 from tracer.run.cuda.writer import FAR, THREADS, Kernel, ceiling
 
 MOST_POINTERS = 256
@@ -55,7 +55,7 @@ def write(kernel: Kernel, nests: Sequence[Nest]) -> int:
     first, operands = nests[0], nests[0].operands()
     names = {operand: f"q{number}" for number, operand in reversed(list(enumerate(operands)))}
     for name, operand in sorted((name, operand) for operand, name in names.items()):
-        kernel.line(f"{type_name(operand.dtype)}* {name};")
+        kernel.line(f"{memory_name(operand.dtype)}* {name};")
     kernel.line("uint32 size, begin, blocks;")
     begin = 0
     for place, nest in enumerate(nests):

@@ -7,7 +7,7 @@ import math
 from tracer.lower.instructions import MatMul, Step, View
 from tracer.run.cuda.layout import Nest, Operand
 from tracer.run.cuda.loops import Threads
-from tracer.run.cuda.scalars import literal, type_name
+from tracer.run.cuda.scalars import literal, memory_name, type_name
 from tracer.run.cuda.writer import Kernel, coordinates, is_wide, place_of
 
 
@@ -28,8 +28,8 @@ def product(kernel: Kernel, node: MatMul, threads: Threads) -> int:
     kind, wide, size = type_name(node.dtype), is_wide(nest), math.prod(shape)
     kernel.loop("i", threads.first, f"{size}u", threads.step, wide)
     coordinates(kernel, "i", list(enumerate(nest.shape)), wide)
-    kernel.line(f"const {kind}* const left = {kernel.pointer(a)} + {place_of(a)};")
-    kernel.line(f"const {kind}* const right = {kernel.pointer(b)} + {place_of(b)};")
+    kernel.line(f"const {memory_name(a.dtype)}* const left = {kernel.pointer(a)} + {place_of(a)};")
+    kernel.line(f"const {memory_name(b.dtype)}* const right = {kernel.pointer(b)} + {place_of(b)};")
     kernel.line(f"{kind} total{{}};")
     kernel.line("#pragma unroll 8")
     kernel.open(f"for (int k = 0; k < {node.k}; ++k)")

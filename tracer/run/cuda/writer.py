@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from tracer.run.cuda.layout import Memory, Nest, Operand
-from tracer.run.cuda.scalars import Functions, type_name
+from tracer.run.cuda.scalars import Functions, memory_name
 
 WORKSPACE = -1
 """Stands for a buffer: scratch memory of `Module.workspace` bytes, aligned to 256."""
@@ -117,11 +117,11 @@ class Kernel:
     def pointer(self, operand: Operand, write: bool = False) -> str:
         """The pointer to where an operand starts."""
         place = operand.offset * operand.dtype.itemsize
-        return self._pointer(operand.buffer, place, type_name(operand.dtype), write)
+        return self._pointer(operand.buffer, place, memory_name(operand.dtype), write)
 
     def rename(self, operand: Operand, name: str) -> None:
         """Call the pointer to where an operand starts by another name from here on."""
-        self._renamed[operand.buffer, operand.offset * operand.dtype.itemsize, type_name(operand.dtype)] = name
+        self._renamed[operand.buffer, operand.offset * operand.dtype.itemsize, memory_name(operand.dtype)] = name
 
     def workspace(self, place: int, kind: str) -> str:
         """The pointer to a place in the workspace."""
