@@ -118,13 +118,13 @@ def first_calls(
 ) -> dict[str, FirstCall | str]:
     """The first call of each peer, or the reason why there is none.
 
-    Those that compile for long are measured once and at the same time, one for each processor, and leave what they have
-    compiled in `scratch`.
+    Peers about which something is promised are measured several times in turn, so that the machine's moods meet all of
+    them. Those that compile for long are measured once and at the same time, one for each processor, and leave what
+    they have compiled in `scratch`.
     """
-    found: dict[str, FirstCall | str] = {}
-    for peer in peers:
-        if not peer.slow:
-            found[peer.name] = _repeated(case.name, peer.name, limit, repeats if peer.name in REPEATED else 1)
+    quick = [peer.name for peer in peers if not peer.slow]
+    found = _in_turn(case.name, [name for name in quick if name in REPEATED], limit, repeats)
+    found |= _in_turn(case.name, [name for name in quick if name not in REPEATED], limit, 1)
     slow = {peer.name: _start(case.name, peer.name, scratch) for peer in peers if peer.slow}
     start = time.perf_counter()
     for name, child in slow.items():
@@ -135,18 +135,24 @@ def first_calls(
     return found
 
 
-def _repeated(case: str, peer: str, limit: float, repeats: int) -> FirstCall | str:
-    """Medians over fresh processes; slow ones are measured once."""
-    seen: list[FirstCall] = []
+def _in_turn(case: str, peers: Sequence[str], limit: float, repeats: int) -> dict[str, FirstCall | str]:
+    """Medians over fresh processes, the peers one after another in each round; slow ones are measured once."""
+    seen: dict[str, list[FirstCall]] = {peer: [] for peer in peers}
+    failed: dict[str, FirstCall | str] = {}
     for _ in range(repeats):
-        with scratch_folder() as scratch:
-            try:
-                seen.append(_read(_start(case, peer, scratch), limit))
-            except Failed as failure:
-                return str(failure)
-        if seen[-1].seconds > SLOW_SECONDS:
-            break
-    return FirstCall(statistics.median(run.seconds for run in seen), max(run.memory for run in seen))
+        for peer, runs in seen.items():
+            if peer in failed or (runs and runs[-1].seconds > SLOW_SECONDS):
+                continue
+            with scratch_folder() as scratch:
+                try:
+                    runs.append(_read(_start(case, peer, scratch), limit))
+                except Failed as failure:
+                    failed[peer] = str(failure)
+    return {peer: failed[peer] if peer in failed else _middle(runs) for peer, runs in seen.items()}
+
+
+def _middle(runs: Sequence[FirstCall]) -> FirstCall:
+    return FirstCall(statistics.median(run.seconds for run in runs), max(run.memory for run in runs))
 
 
 def _start(case: str, peer: str, scratch: str) -> Child:

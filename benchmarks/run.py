@@ -27,6 +27,7 @@ FOLDER = Path(__file__).resolve().parent
 STORE = FOLDER.parent / "build" / "benchmarks" / "results.jsonl"
 IMPORTS = {"jax": "import jax", "torch": "import torch", "pytensor": "import pytensor", "autograd": "import autograd"}
 ROUNDS, QUICK_ROUNDS = 9, 3
+FIRST_CALLS = 3
 QUICK_PEERS = ("tracer", "numpy", "numba", "jax", "jax_scan", "torch")
 
 
@@ -52,8 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for number, case in enumerate(missing, 1):
             elapsed = time.perf_counter() - started
             print(f"{case.title} ({number} of {len(missing)}, {elapsed:.0f} s)", flush=True)
-            repeats = 1 if options.quick else 3
-            store.add(measure_case(case, peers, options.rounds, options.limit, repeats, scratch.fresh()))
+            repeats, fresh = options.first_calls, scratch.fresh()
+            store.add(measure_case(case, peers, options.rounds, options.limit, repeats, fresh))
             write()
     names = [peer.name for peer in peers]
     page["imports"] = measure.import_seconds(import_statements(names), repeats=3 if options.quick else 9)
@@ -74,12 +75,19 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--quick", action="store_true", help=f"few rounds, first calls once, and only {', '.join(QUICK_PEERS)}"
     )
+    parser.add_argument(
+        "--first-calls",
+        type=int,
+        metavar="N",
+        help=f"first calls of {', '.join(measure.REPEATED)}, in turn ({FIRST_CALLS}, or 1 with --quick)",
+    )
     parser.add_argument("--limit", type=float, default=25, help="seconds after which a first call is given up (25)")
     parser.add_argument("--output", type=Path, default=FOLDER / "RESULTS.md", help="the Markdown page to write")
     parser.add_argument("--store", type=Path, default=STORE, help="where what was measured is kept")
     parser.add_argument("--resume", action="store_true", help="keep what an earlier run has measured")
     options = parser.parse_args(arguments)
     options.rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
+    options.first_calls = options.first_calls or (1 if options.quick else FIRST_CALLS)
     options.peers = options.peers or (QUICK_PEERS if options.quick else [peer.name for peer in PEERS])
     return options
 
@@ -91,6 +99,7 @@ def settings(options: argparse.Namespace, peers: Sequence[Peer]) -> dict[str, An
         "python": platform.python_version(),
         "rounds": options.rounds,
         "limit": options.limit,
+        "first_calls": options.first_calls,
     }
 
 

@@ -203,3 +203,22 @@ def test_limits_of_a_program_of_products() -> None:
     assert found.limit(machine) == (5e-4, "products")
     plan = tracer.compile(lambda x, y: np.tanh(x @ y)).plan(np.ones((40, 30)), np.ones((30, 20)))
     assert sorted(next(iter(products(plan.executable.program)))[0][1:]) == [20, 30, 40]
+
+
+def test_first_calls_of_promised_peers_are_measured_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def read(peer: str, limit: float) -> measure.FirstCall:
+        asked.append(peer)
+        if peer == "autograd":
+            raise measure.Failed("missing")
+        seconds = {"tracer": (3.0e-3, 9.0e-3, 4.0e-3), "numpy": (1.0e-3,), "jax": (9.0,)}[peer]
+        return measure.FirstCall(seconds[asked.count(peer) - 1], 10 * asked.count(peer))
+
+    monkeypatch.setattr(measure, "_start", lambda case, peer, scratch: peer)
+    monkeypatch.setattr(measure, "_read", read)
+    peers = [find_peer(name) for name in ("tracer", "numpy", "autograd", "jax")]
+    found = measure.first_calls(CASES[0], peers, 25.0, 3, "")
+    assert asked == ["tracer", "jax", "tracer", "tracer", "numpy", "autograd"]
+    assert found["tracer"] == measure.FirstCall(4.0e-3, 30)
+    assert (found["jax"], found["autograd"]) == (measure.FirstCall(9.0, 10), "missing")
