@@ -263,6 +263,8 @@ def _facts(plan: Plan) -> Iterator[str]:
     if guarded:
         more = f" and {len(guarded) - _MOST_NAMES} more" if len(guarded) > _MOST_NAMES else ""
         yield f"guards {', '.join(guarded[:_MOST_NAMES])}{more}"
+    if plan.on_gpu and plan.executable.on_host():  # type: ignore[attr-defined]
+        yield "on the host: " + ", ".join(plan.executable.on_host())  # type: ignore[attr-defined]
     if traced.written:
         yield "writes to " + ", ".join(str(traced.graph.inputs[place].name) for place in traced.written)
 

@@ -27,7 +27,7 @@ def _reached(generator: Any, source: Source, store: Any) -> Any:
 @cache
 def _is_reachable(source: Source) -> bool:
     """Whether the states of a kind of generator lie in memory as expected: that is not for NumPy to promise."""
-    if source.is_legacy or not state_kind(source):  # a RandomState may keep a normal number, out of reach
+    if state_kind(source) not in ("pcg64", "twister"):  # a RandomState may keep a normal number, out of reach
         return False
     one, other = source.make(1), source.make(2)
     for generator in (one, other):

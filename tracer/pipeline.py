@@ -465,7 +465,7 @@ class Plan:
         traced = self.traced
         results_stay = any(map(device.is_on_gpu, originals))
         stay = [results_stay] * traced.result_count
-        stay += [isinstance(item, Shared) for item in traced.updated]
+        stay += [isinstance(item, Shared) and not item.stays_on_host for item in traced.updated]
         stay += [device.is_on_gpu(originals[position]) for position in traced.written]
         stay += [False] * (len(outputs) - len(stay))
         return device.brought_home(outputs, stay)

@@ -63,6 +63,10 @@ static inline float half_to_float(unsigned short bits) {
                                         : ldexp(rest, -24);
     return static_cast<float>(bits & 0x8000 ? -size : size);
 }
+static inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {
+    __extension__ using Wide = unsigned __int128;
+    return static_cast<unsigned long long>((static_cast<Wide>(a) * b) >> 64);
+}
 
 namespace shim {
 

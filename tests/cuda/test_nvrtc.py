@@ -6,6 +6,7 @@ import pytest
 from cuda.cases import along_axis, indexed, random_graph, random_loop, scalar_program, sums, traced
 from cuda.test_bodies import CASES as BODIES
 from cuda.test_bodies import program_of
+from cuda.test_draws import drawing
 from cuda.test_groups import CASES, updates
 from cuda.test_halves import cast_program, half_program, stored_programs
 from cuda.test_kernels import LINES, running
@@ -33,6 +34,7 @@ PROGRAMS = {
     "every operation of float16": lambda: half_program()[1].program(),
     "casts of float16": lambda: cast_program()[0].program(),
     **{f"stored in 16 bits {number}": lambda number=number: stored_programs()[number][0] for number in range(4)},
+    **{f"draws of {kind}": lambda kind=kind: drawing(kind) for kind in ("PCG64", "Philox")},
     "updates": lambda: updates([(100, 70), (70, 90), (5001,)])[0],
     **{f"graph {seed}": lambda seed=seed: random_graph(seed)[1] for seed in range(6)},
 }

@@ -360,17 +360,17 @@ _SETTINGS = ("dtype", "method", "endpoint", "high")
 
 
 def _kernel(draws: Sequence[Draw]) -> str:
-    """The kernel of `kernels_cpp/draws.cpp` for draws in turn; "" if there cannot be one."""
+    """The kernel for draws in turn, in `kernels_cpp/draws.cpp` or on a GPU; "" if there cannot be one."""
     kind = state_kind(draws[0].source)
     words = [_distribution(draw) for draw in draws]
     return " ".join(("draw", kind, *words)) if kind and all(words) else ""
 
 
 def state_kind(source: Source) -> str:
-    """What native code calls the states of a kind of generator; "" if it does not know them."""
+    """What kernels call the states of a kind of generator; "" if there are none for it."""
     if source.bits is np.random.MT19937:
         return "legacy" if source.is_legacy else "twister"
-    return "pcg64" if source.bits is np.random.PCG64 and not source.is_legacy else ""
+    return "" if source.is_legacy else {np.random.PCG64: "pcg64", np.random.Philox: "philox"}.get(source.bits, "")
 
 
 def _distribution(draw: Draw) -> str:

@@ -246,7 +246,7 @@ class SymbolicProgram:
         """The results of a run: on the host, but for new values of shared arrays, which stay on a GPU."""
         variables = [*([None] * len(self.outputs)), *self.updates]
         stay = [
-            isinstance(variable, Shared) and count == 1
+            isinstance(variable, Shared) and count == 1 and not variable.stays_on_host
             for variable, count in zip(variables, counts, strict=True)
             for _ in range(count)
         ]

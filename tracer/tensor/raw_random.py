@@ -108,6 +108,7 @@ class SharedRandomState(Shared):
     """
 
     __slots__ = ("_storage",)
+    stays_on_host = True
 
     def __init__(self, state: Array, name: str | None = None) -> None:
         super().__init__(state, name)

@@ -70,6 +70,8 @@ class Shared(SharedVariable, Proxy):  # type: ignore[misc]
     """
 
     __slots__ = ("_label", "_symbolic_type", "casting", "cell", "default_update", "tag")
+    stays_on_host = False
+    """Whether its value is on the host whatever runs on a GPU."""
 
     def __init__(
         self, value: np.ndarray[Any, Any], name: str | None, broadcastable: Iterable[Any] | None = None
@@ -184,7 +186,7 @@ class Shared(SharedVariable, Proxy):  # type: ignore[misc]
     def value_on(self, gpu: bool) -> Any:
         """The current value itself, moved to a GPU or to the host if it is not there yet."""
         value = self.cell[0]
-        found = device.moved(value, gpu)
+        found = device.moved(value, gpu and not self.stays_on_host)
         if found is not value:
             self.cell[0] = found
         return found

@@ -12,8 +12,25 @@ from tracer import device
 from tracer.lower.checks import element_range
 from tracer.lower.instructions import Buffer, Shape, View
 
-Addresses = list[int]
-"""Where each buffer of a program is, and behind them what its kernels share."""
+
+class Addresses(list[int]):
+    """Where each buffer of a program is, and behind them what its kernels share.
+
+    Attributes
+    ----------
+    known : dict of int to numpy.ndarray
+        What some of the buffers hold, where the host knows: constants, arguments that come from there, and the states
+        of generators.
+    """
+
+    def __init__(self, followed: frozenset[int]) -> None:
+        self.known: dict[int, np.ndarray[Any, Any]] = {}
+        self._followed = followed
+
+    def note(self, number: int, value: np.ndarray[Any, Any]) -> None:
+        """Remember what a buffer holds, if nothing else is written there later."""
+        if number in self._followed:
+            self.known[number] = value
 
 
 def seen(addresses: Addresses, buffers: Sequence[Buffer], view: View, shape: Shape) -> Any:
@@ -21,6 +38,21 @@ def seen(addresses: Addresses, buffers: Sequence[Buffer], view: View, shape: Sha
     dtype = buffers[view.buffer].dtype
     strides = tuple([stride * dtype.itemsize for stride in view.strides])
     return array_at(addresses[view.buffer] + view.offset * dtype.itemsize, shape, dtype, strides)
+
+
+def on_host(addresses: Addresses, buffers: Sequence[Buffer], view: View, shape: Shape) -> np.ndarray[Any, Any]:
+    """The same on the host: for what is not known there, a copy once all that has been asked of the GPU is done."""
+    known = addresses.known.get(view.buffer)
+    if known is None:
+        return device.to_host(seen(addresses, buffers, view, shape))
+    strides = tuple([stride * known.itemsize for stride in view.strides])
+    flat = np.ascontiguousarray(known).reshape(-1)
+    return np.lib.stride_tricks.as_strided(flat[view.offset :], shape, strides, writeable=False)
+
+
+def is_whole(view: View, buffers: Sequence[Buffer]) -> bool:
+    """Whether a view shows all of a buffer as it lies there."""
+    return view.offset == 0 and view.strides == buffers[view.buffer].strides
 
 
 def array_at(address: int, shape: Shape, dtype: np.dtype[Any], strides: Shape, owner: Any = None) -> Any:

@@ -14,13 +14,14 @@ from tracer.config import config
 from tracer.errors.device import NOT_ON_GPU, ON_HOST
 from tracer.graph.node import Node
 from tracer.lower.instructions import Buffer, Call
-from tracer.run.cuda.arrays import Addresses, seen
+from tracer.run.cuda.arrays import Addresses, is_whole, on_host, seen
 from tracer.run.cuda.libraries import form_of
 
 _NO_FORM = (TypeError, AttributeError, NotImplementedError)
 """What arrays of CuPy raise where CuPy lacks a function, or where one asks for NumPy's arrays."""
-ON_THE_HOST = frozenset({"draw", "generator_draw", "generator_draws", "python_call", "foreign", "mark"})
-"""Ops that are on the host by nature: states of generators, and functions of the user's."""
+DRAWS = frozenset({"draw", "generator_draw", "generator_draws"})
+ON_THE_HOST = DRAWS | {"python_call", "foreign", "mark"}
+"""Ops that are on the host by nature: draws that kernels do not make, and functions of the user's."""
 
 
 class FunctionCall:
@@ -43,15 +44,21 @@ class FunctionCall:
         self.form = form_of(self.op)
         self.params = nodes[0].params if nodes else {}
 
+    @property
+    def title(self) -> str:
+        """What is called: the op, or the distributions that are drawn from."""
+        draws = self.params.get("draws", (self.params["draw"],) if "draw" in self.params else ())
+        return self.params.get("distribution", ", ".join(draw.method for draw in draws) or self.op)
+
     def __call__(self, addresses: Addresses) -> None:
         """Do it."""
         work = self.instruction
-        inputs = [seen(addresses, self.buffers, view, shape) for view, shape in work.inputs]
         outputs = [seen(addresses, self.buffers, view, shape) for view, shape in work.outputs]
         try:
-            results = None if self.is_on_host else self.on_gpu(inputs)
+            results = None if self.is_on_host else self.on_gpu(addresses)
             if results is None:
-                results = _listed(work.function(*map(device.to_host, inputs)))
+                inputs = [on_host(addresses, self.buffers, view, shape) for view, shape in work.inputs]
+                results = _listed(work.function(*inputs))
         except Exception as error:
             if not hasattr(error, "tracer_line"):
                 error.tracer_line = work.line  # type: ignore[attr-defined]
@@ -60,11 +67,14 @@ class FunctionCall:
             if not device.is_on_gpu(result):
                 result = device.to_gpu(np.asarray(result, out.dtype)).reshape(out.shape)
             out[...] = result
+        if self.op in DRAWS and is_whole(work.outputs[0][0], self.buffers):
+            addresses.note(work.outputs[0][0].buffer, np.asarray(results[0]))
 
-    def on_gpu(self, inputs: Sequence[Any]) -> list[Any] | None:
+    def on_gpu(self, addresses: Addresses) -> list[Any] | None:
         """The results by CuPy; None if it has no form of the function."""
         from cupyx import errstate
 
+        inputs = [seen(addresses, self.buffers, view, shape) for view, shape in self.instruction.inputs]
         try:
             with errstate(linalg="raise"):
                 form = self.instruction.function if self.form is None else partial(self.form, **self.params)

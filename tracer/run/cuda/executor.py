@@ -19,7 +19,7 @@ from tracer.lower.build import Layout
 from tracer.lower.schedule import lower
 from tracer.phases import phase
 from tracer.run import reference
-from tracer.run.cuda.arrays import array_at, reach
+from tracer.run.cuda.arrays import Addresses, array_at, reach
 from tracer.run.cuda.scalars import has_kernel
 from tracer.run.cuda.steps import ALIGNMENT, DeviceProgram, Stretch
 from tracer.run.cuda.storage import narrowed
@@ -68,8 +68,10 @@ class Executable:
         with phase("build"):
             self.ready = DeviceProgram(self.program, function)
         self.arena = cupy.empty(max(self.program.arena, 1), np.uint8)
-        outputs = [buffer for buffer in self.program.buffers if buffer.kind == "output"]
-        self.outputs = sorted(outputs, key=lambda buffer: buffer.index)
+        buffers = list(enumerate(self.program.buffers))
+        self.arguments = [(number, buffer.index) for number, buffer in buffers if buffer.kind == "argument"]
+        outputs = [(number, buffer) for number, buffer in buffers if buffer.kind == "output"]
+        self.numbers, self.outputs = zip(*sorted(outputs, key=lambda item: item[1].index), strict=True)
         self.places = [
             cupy.empty(buffer.shape, buffer.dtype) if buffer.nbytes <= _SMALL else None for buffer in self.outputs
         ]
@@ -82,6 +84,8 @@ class Executable:
     def run(self, arrays: Sequence[Any], /) -> list[Any]:
         """Run on arrays of CuPy or NumPy; gives fresh ones of CuPy, which may not be computed yet.
 
+        States of generators that come from the host, and which it has followed, are NumPy's.
+
         Raises
         ------
         MemoryError
@@ -93,7 +97,7 @@ class Executable:
             given = [_aligned(device.to_gpu(array)) for array in arrays]
             with self.lock:
                 self._enter_stream()
-                outputs = self._launch(given)
+                outputs = self._launch(given, arrays)
                 failed = self.ready.failed()
         except MemoryError as error:
             self.graphs.clear()
@@ -104,6 +108,10 @@ class Executable:
             raise DeviceError("a kernel found a value that it cannot take, of which NumPy makes no error")
         return outputs
 
+    def on_host(self) -> list[str]:
+        """The functions that are called, and the distributions that are drawn from, on the host."""
+        return list(dict.fromkeys(self.ready.on_host()))
+
     def _enter_stream(self) -> None:
         """Wait for what another stream still does with the memory that all runs share."""
         stream = device.cupy().cuda.get_current_stream()
@@ -111,7 +119,7 @@ class Executable:
             self.stream.synchronize()
         self.stream = stream
 
-    def _launch(self, given: Sequence[Any]) -> list[Any]:
+    def _launch(self, given: Sequence[Any], arrays: Sequence[Any]) -> list[Any]:
         cupy = device.cupy()
         ready = self.ready
         outputs = [
@@ -121,16 +129,21 @@ class Executable:
         arguments = [array.data.ptr for array in given]
         written = [array.data.ptr for array in outputs]
         addresses = ready.addresses(arguments, written, self.arena.data.ptr)
+        for number, place in self.arguments:
+            if isinstance(arrays[place], np.ndarray):
+                addresses.note(number, arrays[place])
         for number, stretch in enumerate(ready.stretches):
             if stretch.is_capturable and self.may_capture:
                 self._replay((number, *arguments, *written), stretch, addresses)
             else:
                 stretch.launch(addresses)
+        known = [addresses.known.get(number) for number in self.numbers]
         return [
-            output.copy() if place is not None else output for output, place in zip(outputs, self.places, strict=True)
+            state if state is not None else output.copy() if place is not None else output
+            for state, output, place in zip(known, outputs, self.places, strict=True)
         ]
 
-    def _replay(self, key: tuple[int, ...], stretch: Stretch, addresses: list[int]) -> None:
+    def _replay(self, key: tuple[int, ...], stretch: Stretch, addresses: Addresses) -> None:
         """Launch at addresses: one by one the first time, and later as one CUDA graph."""
         known = self.graphs.pop(key, None)
         if known == _SEEN:
@@ -139,12 +152,13 @@ class Executable:
             stretch.launch(addresses)
             known = _SEEN
         else:
+            stretch.follow(addresses)
             known.launch()
         self.graphs[key] = known  # the newest last
         if len(self.graphs) > _MOST_GRAPHS * len(self.ready.stretches):
             del self.graphs[next(iter(self.graphs))]
 
-    def _capture(self, stretch: Stretch, addresses: list[int]) -> Any:
+    def _capture(self, stretch: Stretch, addresses: Addresses) -> Any:
         """The CUDA graph of a stretch; None if CUDA makes none, which is not tried again."""
         stream = device.cupy().cuda.Stream(non_blocking=True)
         try:

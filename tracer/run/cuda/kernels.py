@@ -10,9 +10,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from tracer.lower.instructions import Cumulative, Gather, MatMul, Scatter, views_of
+from tracer.lower.instructions import Call, Cumulative, Gather, MatMul, Scatter, views_of
 from tracer.lower.program import Program
-from tracer.run.cuda import blocks, cumulatives, groups, indexing, loops, segments, small
+from tracer.run.cuda import blocks, cumulatives, draws, groups, indexing, loops, segments, small
 from tracer.run.cuda.groups import Group
 from tracer.run.cuda.layout import ALIGNMENT, Memory, Nest
 from tracer.run.cuda.parts import TINY, Body, Part, parts_of
@@ -106,9 +106,9 @@ class _Translator:
         waiting: list[Part] = []
         for number, found in enumerate(self.found):
             if found is None:
-                self.launches[number] = None
                 self.write(waiting)
                 waiting = []
+                self.launches[number] = self.drawn(number)
             else:
                 waiting += found
         self.write(waiting)
@@ -148,6 +148,12 @@ class _Translator:
         text, launch = kernel.finish(word, grid)
         self.kernels[launch.name] = text
         return launch
+
+    def drawn(self, number: int) -> list[Launch] | None:
+        """Write the kernels of an instruction that is no part of others; None if it has none."""
+        instruction = self.program.instructions[number]
+        found = draws.drawn_by(instruction, self.program) if isinstance(instruction, Call) else None
+        return None if found is None else draws.written(found, number, self.kernel, self.finish)
 
     # --- one part ---
 

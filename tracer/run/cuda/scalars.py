@@ -21,6 +21,7 @@ _FAMILIES = {
     "f": ("float", "float_bool", "compare"),
     "c": ("complex", "complex_real", "complex_bool"),
 }
+_PREAMBLES = ("preamble.cuh", "draws.cuh")
 _NAMESPACES = {"b": "integers", "i": "integers", "u": "integers", "f": "floats", "c": "complexes"}
 # Their low bits depend on the low bits of the operands alone, so that they may be done without a sign.
 _WRAPPING = frozenset({"add", "subtract", "multiply", "negative", "square"})
@@ -36,7 +37,7 @@ class Section(NamedTuple):
 
 @cache
 def _sections() -> tuple[Section, ...]:
-    text = (Path(__file__).parent / "preamble.cuh").read_text(encoding="utf-8")
+    text = "".join((Path(__file__).parent / name).read_text(encoding="utf-8") for name in _PREAMBLES)
     pieces = re.split(r"^//@ (.*)\n", text, flags=re.MULTILINE)
     pairs = zip(pieces[1::2], pieces[2::2], strict=True)
     return tuple(Section(frozenset(words.split()), body.rstrip("\n") + "\n") for words, body in pairs)

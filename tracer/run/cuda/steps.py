@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Protocol
 
 import numpy as np
 
 from tracer import device
-from tracer.lower.instructions import Branch, Buffer, Call, Instruction, MatMul, Scan, View, While
+from tracer.lower.instructions import (
+    Branch,
+    Buffer,
+    Call,
+    Instruction,
+    Loop,
+    MatMul,
+    Scan,
+    View,
+    While,
+    targets_of,
+    views_of,
+)
 from tracer.lower.program import LoweredProgram
 from tracer.records import NamedTuple
-from tracer.run.cuda.arrays import Addresses, seen
-from tracer.run.cuda.calls import FunctionCall
+from tracer.run.cuda.arrays import Addresses, is_whole, seen
+from tracer.run.cuda.calls import DRAWS, FunctionCall
+from tracer.run.cuda.draws import Drawn, drawn_by
 from tracer.run.cuda.kernels import ERROR, OPTIONS, Launch, Module, translate
 from tracer.run.cuda.products import Product
 
@@ -49,6 +62,52 @@ class Stretch(NamedTuple):
         """Do them."""
         for step in self.steps:
             step(addresses)
+
+    def follow(self, addresses: Addresses) -> None:
+        """Do what is done on the host alone, where something else launches the kernels."""
+        for step in self.steps:
+            if isinstance(step, StateOnHost):
+                step(addresses)
+
+
+class StateOnHost:
+    """The state of a generator after draws of kernels, which the host computes so that it need not wait for them."""
+
+    is_capturable = True
+
+    def __init__(self, drawn: Drawn) -> None:
+        self.drawn = drawn
+        self.before, self.after = drawn.state.buffer, drawn.after.buffer
+
+    def __call__(self, addresses: Addresses) -> None:
+        """Compute it, if the state before is known."""
+        before = addresses.known.get(self.before)
+        if before is not None:
+            addresses.note(self.after, self.drawn.advanced(before))
+
+
+def _states_after(instruction: Instruction, program: LoweredProgram) -> list[StateOnHost]:
+    drawn = drawn_by(instruction, program) if isinstance(instruction, Call) else None
+    if drawn is None or not all(is_whole(View(*item[:3]), program.buffers) for item in (drawn.state, drawn.after)):
+        return []
+    return [StateOnHost(drawn)]
+
+
+def _only_drawn(program: LoweredProgram) -> frozenset[int]:
+    """The buffers that nothing but a draw writes."""
+    written: set[int] = set()
+    for instruction, nodes in zip(program.instructions, program.nodes, strict=True):
+        match instruction:
+            case Loop():
+                views: Iterable[View] = targets_of(instruction)
+            case Call():
+                states = instruction.inputs[:1] if nodes and nodes[0].op.name in DRAWS else ()
+                apart = [view.buffer for view, _ in states] != [view.buffer for view, _ in instruction.outputs[:1]]
+                views = [view for view, _ in instruction.outputs if not (states and apart)]
+            case _:
+                views = views_of(instruction)
+        written.update(view.buffer for view in views)
+    return frozenset(range(len(program.buffers))) - written
 
 
 class DeviceProgram:
@@ -87,13 +146,15 @@ class DeviceProgram:
                 self.steps.append(_step(instruction, program.buffers, nodes, function))
             else:
                 self.steps += [KernelLaunch(kernels, launch) for launch in found]
+                self.steps += _states_after(instruction, program)
         self.is_capturable = all(step.is_capturable for step in self.steps)
         parts_of_a_kind = groupby(self.steps, lambda step: step.is_capturable)
         self.stretches = [Stretch(is_capturable, tuple(own)) for is_capturable, own in parts_of_a_kind]
+        self.followed = _only_drawn(program)
 
     def addresses(self, arguments: Sequence[int], outputs: Sequence[int], arena: int) -> Addresses:
         """Where all buffers are, and behind them the workspace and the error of the kernels."""
-        found = []
+        found = Addresses(self.followed)
         for buffer in self.program.buffers:
             if buffer.kind == "temporary":
                 found.append(arena + buffer.offset)
@@ -101,12 +162,22 @@ class DeviceProgram:
                 found.append(self.constants[buffer.index].data.ptr)
             else:
                 found.append((arguments if buffer.kind == "argument" else outputs)[buffer.index])
-        return [*found, self.error.data.ptr, self.workspace.data.ptr]
+            if buffer.kind == "constant":
+                found.note(len(found) - 1, self.program.constants[buffer.index])
+        found += (self.error.data.ptr, self.workspace.data.ptr)
+        return found
 
     def launch(self, addresses: Addresses) -> None:
         """Do all steps; what is wrong with the values is found out later, by `failed`."""
         for step in self.steps:
             step(addresses)
+
+    def on_host(self) -> list[str]:
+        """What is done on the host, as far as that is known."""
+        own = [step.title for step in self.steps if isinstance(step, FunctionCall) and step.is_on_host]
+        return own + [
+            text for step in self.steps for inner in getattr(step, "programs", ()) for text in inner.on_host()
+        ]
 
     def failed(self) -> bool:
         """Whether a kernel has found something wrong, such as an index outside its array; forgets it."""
