@@ -177,6 +177,22 @@ def test_bodies_write_into_shared_variables_in_place():
         tracer.compile(tracer.vmap(shift))(np.ones(3))
 
 
+def test_get_value_in_a_trace_is_the_value_at_each_call():
+    w, n = tracer.shared(np.ones(2), name="w"), tracer.shared(3, name="n")
+
+    @tracer.compile
+    def f(x):
+        gradient = tracer.grad(np.sum(w * w.get_value()) * x, w)
+        return x + w.get_value(borrow=True).sum() * n.get_value(), gradient
+
+    for value in (1.0, 5.0):
+        w.set_value(np.full(2, value))
+        found, gradient = f(1.0)
+        assert found == 1 + 6 * value
+        np.testing.assert_array_equal(gradient, w.get_value())  # constant, as a number would be
+    assert f.cache_info().traces == 1
+
+
 def test_a_new_shape_is_traced_again():
     w = tracer.shared(np.ones(3))
     f = tracer.compile(lambda: w * 2)

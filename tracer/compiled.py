@@ -580,7 +580,7 @@ _MANY_TRACES = (8, 32, 128, 512)
 
 def _value_of_shared(variable: Shared) -> np.ndarray[Any, Any]:
     """A shared variable's value as an argument: a copy, into which nobody can write in vain."""
-    value = variable.get_value()
+    value = variable.stored_value()
     value.flags.writeable = False
     return value
 

@@ -3,6 +3,7 @@
 import datetime
 import functools
 import gc
+import itertools
 import logging
 import math
 import operator
@@ -529,3 +530,21 @@ def test_the_clock_is_told(caplog):
             compiled(np.ones(size))
     for place in ("time.time", "perf_counter", "datetime.now"):
         assert len([text for text in caplog.messages if f"asks {place}" in text and "HINT" in text]) == 1
+
+
+def test_state_that_a_trace_moves_on_is_told(caplog):
+    calls, name = [0], itertools.count()
+    batches = iter(np.ones((3, 2)))
+    endless = (i * 1.0 for i in itertools.count())
+    pairs = zip(itertools.count(), [1.0, 2.0], strict=False)
+    untouched = enumerate([1.0, 2.0])
+
+    def function(x):
+        calls[0] += 1
+        return x + next(name) + next(batches)[0] + next(endless) + next(pairs)[1] + (0 if calls else next(untouched))
+
+    with caplog.at_level(logging.WARNING, "tracer"):
+        tracer.compile(function)(1.0)
+    assert "changed calls[0] from 0 to 1" in caplog.messages[0]
+    told = [text.split("the iterator ")[1].split()[0] for text in caplog.messages[1:]]
+    assert sorted(told) == ["batches", "endless", "name", "pairs"]

@@ -258,6 +258,10 @@ STATE_CHANGED = (
     "tracer: {function!r} changed {place} from {old} to {new} while it was traced; later calls will not.\n"
     "HINT: keep state in a shared variable, n = tracer.shared(0), and update it with n.set(n + 1)."
 )
+ITEM_TAKEN = (
+    "tracer: {function!r} took items of the iterator {place} while it was traced; later calls get the same items.\n"
+    "HINT: take them outside and pass them as arguments, f(x, next({place}))."
+)
 RESULT_HIDDEN = (
     "{function!r} returned a {type}, in which traced values cannot be found.\n"
     "HINT: return arrays, or tuples, lists, dicts, named tuples or dataclasses of them."
@@ -292,7 +296,10 @@ SHARED_IN_PLACE = (
     "HINT: value = {name}.get_value(), value[rows] += change, {name}.set_value(value); in a function under "
     "@tracer.compile, {name}[rows] += change."
 )
-SHARED_OF_TRACED = "a shared variable needs a real value, but {value} is traced.\nHINT: w.set(value) updates one."
+SHARED_OF_TRACED = (
+    "a shared variable needs a real value, but {value} is traced.\n"
+    "HINT: w.set(value) updates one; shared(np.zeros(w.shape, w.dtype)) makes one of the shape of another."
+)
 FOREIGN_VALUE = (
     "{function!r} uses a symbolic value ({value}) that is neither its argument nor a shared variable.\n"
     "HINT: pass it as an argument, or make it tracer.shared(...)."

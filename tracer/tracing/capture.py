@@ -17,7 +17,7 @@ import numpy as np
 
 from tracer import errors
 from tracer.records import NamedTuple
-from tracer.tracing import trace
+from tracer.tracing import iterators, trace
 from tracer.tracing.proxy import Proxy, has_proxy
 from tracer.tracing.reads import Contents, owner_of
 from tracer.tracing.source import locate
@@ -109,6 +109,17 @@ class Guard(NamedTuple):
                     setattr(self.holder, self.name, self.expected)
                 except AttributeError:  # of a frozen dataclass
                     object.__setattr__(self.holder, self.name, self.expected)
+
+
+def _changed_numbers(guard: Guard) -> Iterator[tuple[str, Any, Any]]:
+    """The numbers in a place that are others by now, each with a name and what it was."""
+    now = guard.now()
+    if isinstance(guard.expected, int | float) and isinstance(now, int | float):
+        yield guard.label, guard.expected, now
+    if guard.kind == "items=" and isinstance(guard.holder, list | deque) and len(now) == len(guard.expected):
+        for number, (old, new) in enumerate(zip(guard.expected, now, strict=True)):
+            if isinstance(old, int | float) and isinstance(new, int | float) and old != new:
+                yield f"{guard.label}[{number}]", old, new
 
 
 def _is_same(now: Any, expected: Any) -> bool:
@@ -205,6 +216,7 @@ class Surroundings:
         self._roots = function, objects
         self.guards: list[Guard] = []
         self.generators: list[Any] = []
+        self._iterators: list[tuple[Iterator[Any], Any, str]] = []
         self._clocks: dict[str, None] = {}
         self._arrays: dict[int, tuple[np.ndarray[Any, Any], str]] = {}
         self._names: set[str] = set()
@@ -214,7 +226,7 @@ class Surroundings:
         known, roots = -1, [(function, label_of(function)), *((value, type(value).__name__) for value in objects)]
         while known != len(self._names):  # a helper may read other attributes of an object that was met before it
             known = len(self._names)
-            self.guards, self.generators, self._arrays, self._seen = [], [], {}, {}
+            self.guards, self.generators, self._iterators, self._arrays, self._seen = [], [], [], {}, {}
             for value, label in roots:
                 self._look_inside(value, label)
 
@@ -237,11 +249,11 @@ class Surroundings:
         lost = [guard for guard in lost if isinstance(guard.now(), Proxy)]
         if active.is_trial:  # what is kept of these would be numbers
             lost += [guard for guard in broken if has_proxy(guard.now())]
-        for guard in broken:
-            if isinstance(guard.expected, int | float) and isinstance(now := guard.now(), int | float):
-                logger().warning(
-                    errors.STATE_CHANGED.format(function=active.name, place=guard.label, old=guard.expected, new=now)
-                )
+        for place, old, new in (change for guard in broken for change in _changed_numbers(guard)):
+            logger().warning(errors.STATE_CHANGED.format(function=active.name, place=place, old=old, new=new))
+        for iterator, before, place in self._iterators:
+            if iterators.position(iterator) != before:
+                logger().warning(errors.ITEM_TAKEN.format(function=active.name, place=place))
         if lost:
             for guard in lost:
                 guard.restore()
@@ -290,6 +302,8 @@ class Surroundings:
             self.generators.append(value)
         elif isinstance(value, types.FunctionType):
             self._visit_function(value)
+        elif isinstance(value, Iterator) and is_foreign(type(value).__module__):
+            self._iterators.append((value, iterators.position(value), label))
         elif value is random:
             for name in self._names & set(random.__all__):
                 self._look_inside(getattr(random, name), f"{label}.{name}")  # bound to the generator of the module

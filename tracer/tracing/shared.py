@@ -14,6 +14,7 @@ import numpy as np
 
 from tracer import device, errors
 from tracer.graph.node import Node, input_node
+from tracer.graph.op import OPS
 from tracer.tracing import dispatch, trace
 from tracer.tracing.container import Container
 from tracer.tracing.proxy import Proxy, operand_type, unwrap
@@ -176,8 +177,15 @@ class Shared(SharedVariable, Proxy):  # type: ignore[misc]
         """Return the current value as a NumPy array: a copy, or with `borrow=True` the array itself (do not change it).
 
         A value on a GPU is copied to the host, and stays where it is; `return_internal_type=True` gives it as it is, an
-        array of CuPy.
+        array of CuPy. In a traced function it is the value at each call, traced, through which no derivative flows.
         """
+        if trace.current() is not None:
+            traced: np.ndarray[Any, Any] = OPS["zero_gradient"](self.as_proxy()).copy()
+            return traced
+        return self.stored_value(borrow, return_internal_type)
+
+    def stored_value(self, borrow: bool = False, return_internal_type: bool = False) -> np.ndarray[Any, Any]:
+        """The real value that it has now, also while a function is traced; see `get_value`."""
         value = self.cell[0]
         if device.is_on_gpu(value) and not return_internal_type:
             return device.to_host(value)
@@ -304,7 +312,7 @@ class Shared(SharedVariable, Proxy):  # type: ignore[misc]
         return Shared, (value, self._label, self.broadcastable), (None, state)
 
     def __copy__(self) -> Shared:
-        return Shared(self.get_value(), self._label, self.broadcastable)
+        return Shared(self.stored_value(), self._label, self.broadcastable)
 
     def __deepcopy__(self, memo: Any) -> Shared:
         twin = memo[id(self)] = Shared(self.cell[0], self._label, self.broadcastable)
