@@ -11,7 +11,7 @@ import numpy as np
 
 from tracer import device, errors, paths
 from tracer.aliasing import share_memory
-from tracer.arguments import Leaves, entry_of
+from tracer.arguments import Leaves, entry_of, positional_names
 from tracer.config import config
 from tracer.errors import Line
 from tracer.errors.batching import EXAMPLE_LEAKED
@@ -22,6 +22,7 @@ from tracer.records import NamedTuple
 from tracer.rewrite.passes import optimise
 from tracer.run import backend
 from tracer.tracing import capture, generators, random_calls, selected, stand_ins, trace
+from tracer.tracing.handed_nests import HandedNests
 from tracer.tracing.proxy import Proxy, describe
 from tracer.tracing.questions import Question, Questions
 from tracer.tracing.shared import Shared, owner
@@ -186,10 +187,12 @@ def _trace_once(
             next(traced) if is_array else leaf for leaf, is_array in zip(leaves.values, leaves.is_array, strict=True)
         ]
         args, kwargs = unflatten(leaves.structure, values)
+        nests = HandedNests(args, kwargs)
         with stand_ins.standing_in(surroundings.guards) as stand_in:
             result = _call(hooks.begin(stand_in(function)), args, kwargs, active)
         if active.session is not None:
             result = active.session.finish(result)
+        earlier.tell_puts(active.name, nests.put(result, lambda: positional_names(function)))
         if finish is not None:
             finish(result, active)
         generators.finish(active)

@@ -548,3 +548,26 @@ def test_state_that_a_trace_moves_on_is_told(caplog):
     assert "changed calls[0] from 0 to 1" in caplog.messages[0]
     told = [text.split("the iterator ")[1].split()[0] for text in caplog.messages[1:]]
     assert sorted(told) == ["batches", "endless", "name", "pairs"]
+
+
+def test_what_is_put_into_nests_of_arguments_is_told(caplog):
+    def step(params, *rest, more):
+        params["w"] = params["w"] - 1.0
+        params["b"] -= 1.0
+        rest[0].append(params["b"])
+        more["own"][0] = 2.0
+        return params["w"].sum()
+
+    def returns(params):
+        params["w"] = params["w"] * 2
+        return {"params": params}
+
+    with caplog.at_level(logging.WARNING, "tracer"):
+        for size in (2, 3):
+            params = {"w": np.ones(size), "b": np.zeros(size)}
+            assert tracer.compile(returns)(params)["params"]["w"][0] == 2
+            tracer.compile(step)(params, [params["w"]], more={"own": [1.0]})
+            assert params["w"][0] == 1 and params["b"][0] == -1
+    told = [text.split("puts a new value into ")[1].split(";")[0] for text in caplog.messages]
+    assert told == ["params['w']", "argument 1[1]", "more['own'][0]"] * 2
+    assert "HINT: write into the array, params['w'][...] = value" in caplog.messages[0]

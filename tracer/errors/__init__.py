@@ -258,6 +258,11 @@ STATE_CHANGED = (
     "tracer: {function!r} changed {place} from {old} to {new} while it was traced; later calls will not.\n"
     "HINT: keep state in a shared variable, n = tracer.shared(0), and update it with n.set(n + 1)."
 )
+PUT_INTO_ARGUMENT = (
+    "tracer: {function!r} puts a new value into {place}; the caller's own does not get it.\n"
+    "HINT: write into the array, {place}[...] = value or {place} -= step, or return the new nest: "
+    "params = step(params, x)."
+)
 ITEM_TAKEN = (
     "tracer: {function!r} took items of the iterator {place} while it was traced; later calls get the same items.\n"
     "HINT: take them outside and pass them as arguments, f(x, next({place}))."

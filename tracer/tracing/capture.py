@@ -168,6 +168,13 @@ class Earlier:
                 self._told.add(place)
                 logger().warning(errors.CLOCK_READ.format(function=function, place=place))
 
+    def tell_puts(self, function: str, places: Iterable[str]) -> None:
+        """Warn, once, of what a function puts into nests among its arguments, where its caller will not find it."""
+        for place in places:
+            if place not in self._told:
+                self._told.add(place)
+                logger().warning(errors.PUT_INTO_ARGUMENT.format(function=function, place=place))
+
     def clear(self) -> None:
         """Forget everything."""
         self.arrays.clear()
