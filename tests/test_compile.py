@@ -101,6 +101,15 @@ def test_retrace_reasons_are_told(caplog):
     assert "argument x" in shape and "3" in shape and "4" in shape
     assert "float32" in dtype
     assert len(caplog.records) == 2
+    with caplog.at_level("INFO", logger="tracer"):
+        for step in (1, 2):
+            mean_of_steps(np.ones(3), step)
+    assert "the static int 2" in caplog.messages[-1] and "np.asarray(n)" in caplog.messages[-1]
+
+
+@tracer.compile
+def mean_of_steps(x, step):
+    return x / step
 
 
 def test_methods_static_methods_lambdas_and_partials():

@@ -503,7 +503,8 @@ class Compiled(Dispatcher, Repeatable, Profilable):
             is_path = reason.startswith("another path")  # which has warnings of its own
             log = logger()
             tell = log.warning if count in _MANY_TRACES and not is_path else log.info
-            tell(errors.RETRACE.format(function=self.name, count=count, reason=reason))
+            hint = errors.HINT_STATIC_INT if "the static int" in reason else ""
+            tell(errors.RETRACE.format(function=self.name, count=count, reason=reason) + hint)
 
     def _changed(self, leaves: Leaves, traced: Traced) -> str:
         """Why a call needs another plan than an earlier one of the same signature."""

@@ -232,6 +232,10 @@ HINTS_FOR_SHAPES = {
     "matmul": "the last axis of the left must be as long as the second last of the right; x.T or np.reshape may help.",
 }
 RETRACE = "tracer: compiling {function!r} again (trace {count}): {reason}"
+HINT_STATIC_INT = (
+    "\nHINT: a Python int is part of the program; a number that changes from call to call is one argument for all of "
+    "them as np.asarray(n), or as a float."
+)
 NO_PARAMETERS = (
     "{rule} finds no float shared variable that the cost of {function!r} depends on.\n"
     "HINT: make the parameters shared, w = tracer.shared(...), or name them with params=[...]."

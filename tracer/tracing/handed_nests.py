@@ -15,9 +15,10 @@ class HandedNests:
     """
 
     def __init__(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        named: list[tuple[int | str, Any]] = [*enumerate(args), *kwargs.items()]
         self._before = [
             (name, path, container, _items(container))
-            for name, value in (*enumerate(args), *kwargs.items())
+            for name, value in named
             for path, container in _containers(value, "")
         ]
 
@@ -31,7 +32,7 @@ class HandedNests:
                         yield _step(_label(name, names()) + path, container, key)
 
 
-def _label(name: str | int, names: Sequence[str]) -> str:
+def _label(name: int | str, names: Sequence[str]) -> str:
     if isinstance(name, str):
         return name
     return names[name] if name < len(names) else f"argument {name}"
