@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -19,72 +18,51 @@ from tracer.errors import random as texts
 from tracer.ops.generators import load_state, state_of
 from tracer.tracing import generators, trace
 from tracer.tracing.capture import STANDING_IN
+from tracer.tracing.standing_in import Replaced, StandIn
 
 _lock = threading.Lock()
 
 # --- the functions of numpy.random -------------------------------------------------------------------------------
 
 _traces = 0
-_originals: list[tuple[Any, str, Any]] = []
 _SAME_NAMES = {"ranf": "random_sample", "sample": "random_sample"}
 _UNTOUCHED = ("get_bit_generator", "set_bit_generator", "test")
 
 
-def named_as(made: Any, function: Any, path: str) -> Any:
-    """What is found in the place of a function, with its text and the names by which others pickle it.
-
-    There are so many of these that `functools.wraps` would be a part of the first call that one notices.
-    """
-    made.__module__, _, made.__qualname__ = path.rpartition(".")
-    made.__name__, made.__doc__ = getattr(function, "__name__", made.__qualname__), function.__doc__
-    made.__wrapped__ = function
-    made.__dict__.update(getattr(function, "__dict__", ()))
-    return made
-
-
-@cache
-def _followed(name: str, function: Any) -> Any:
+def _call(stand_in: StandIn, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """A function of `numpy.random` that in a trace draws from the traced state of the global generator."""
-
-    def either(*args: Any, **kwargs: Any) -> Any:
-        if trace.current() is None:
-            return function(*args, **kwargs)
-        if name == "default_rng":
-            return generators.default_rng(*args, **kwargs)
-        return getattr(generators.stand_in_for(generators.GLOBAL), _SAME_NAMES.get(name, name))(*args, **kwargs)
-
-    return named_as(either, function, f"{function.__module__}.{name}")
+    name = stand_in.__qualname__
+    if trace.current() is None:
+        return stand_in.__wrapped__(*args, **kwargs)
+    if name == "default_rng":
+        return generators.default_rng(*args, **kwargs)
+    return getattr(generators.stand_in_for(generators.GLOBAL), _SAME_NAMES.get(name, name))(*args, **kwargs)
 
 
-def _with_seed(function: Callable[[int], int]) -> Callable[[int], int]:
+def _is_followed(name: str) -> bool:
+    function = getattr(np.random, name)
+    return callable(function) and not isinstance(function, type) and name not in _UNTOUCHED
+
+
+def _call_seeding(stand_in: StandIn, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """What NumPy asks for randomness where no seed is given."""
+    active = trace.current()
+    if active is not None:
+        raise errors.TraceError(errors.message(texts.UNSEEDED, function=active.name))
+    return stand_in.__wrapped__(*args, **kwargs)
 
-    def either(bits: int) -> int:
-        active = trace.current()
-        if active is not None:
-            raise errors.TraceError(errors.message(texts.UNSEEDED, function=active.name))
-        return function(bits)
 
-    return either
+_functions = Replaced(filter(_is_followed, np.random.__all__), _call)
+_seeding = Replaced(["randbits"], _call_seeding)
 
 
 def _begin() -> None:
     global _traces
     with _lock:
         _traces += 1
-        if _traces > 1:
-            return
-        for name in np.random.__all__:
-            function = getattr(np.random, name)
-            if callable(function) and not isinstance(function, type) and name not in _UNTOUCHED:
-                _put(np.random, name, _followed(name, function))
-        seeding = np.random.bit_generator
-        _put(seeding, "randbits", _with_seed(seeding.randbits))  # type: ignore[attr-defined]
-
-
-def _put(module: Any, name: str, function: Any) -> None:
-    _originals.append((module, name, getattr(module, name)))
-    setattr(module, name, function)
+        if _traces == 1:
+            _functions.replace(np.random)
+            _seeding.replace(np.random.bit_generator)
 
 
 def _end() -> None:
@@ -92,9 +70,8 @@ def _end() -> None:
     with _lock:
         _traces -= 1
         if not _traces:
-            for module, name, function in _originals:
-                setattr(module, name, function)
-            _originals.clear()
+            _functions.put_back()
+            _seeding.put_back()
             generators.DRAWN_ELSEWHERE.clear()
 
 
@@ -167,7 +144,8 @@ def _stand_in(value: Any) -> Any:
         given = (item if other is None else other for item, other in zip(value, made, strict=True))
         return tuple(given) if any(item is not None for item in made) else None
     if value is _DEFAULT_RNG:
-        return _followed("default_rng", value)
+        found = _functions.stand_ins["default_rng"]
+        return found if found.__wrapped__ is value else StandIn(value, "numpy.random", "default_rng", _call)
     return generators.stand_in_for_method(value)
 
 

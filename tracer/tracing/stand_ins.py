@@ -9,38 +9,44 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import partial
 from importlib.machinery import SourceFileLoader
 from types import ModuleType
 from typing import Any
 
 from tracer.graph.op import STAND_INS
 from tracer.tracing import random_calls, trace
-from tracer.tracing.capture import STANDING_IN, Guard
+from tracer.tracing.capture import Guard
 from tracer.tracing.proxy import has_proxy
+from tracer.tracing.standing_in import Replaced, StandIn
 
 _lock = threading.Lock()
 _traces = 0
-_originals: dict[str, Callable[..., Any]] = {}
 _replaced: dict[tuple[int, Any], list[Guard]] = {}
 """Places that hold a stand-in, with a guard for each trace that needs it there; the last one puts back what was."""
 
-_MODULES = frozenset(path.rpartition(".")[0] for path in STAND_INS)
+
+def _call(stand_in: StandIn, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    if has_proxy(args) or has_proxy(list(kwargs.values())):
+        return STAND_INS[f"{stand_in.__module__}.{stand_in.__qualname__}"](*args, **kwargs)
+    return stand_in.__wrapped__(*args, **kwargs)
 
 
-@cache
-def _both(path: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    traced = STAND_INS[path]
+def _by_module() -> dict[str, Replaced]:
+    names: dict[str, list[str]] = {}
+    for path in STAND_INS:
+        module, _, name = path.rpartition(".")
+        names.setdefault(module, []).append(name)
+    return {module: Replaced(own, _call) for module, own in names.items()}
 
-    def either(*args: Any, **kwargs: Any) -> Any:
-        is_traced = has_proxy(args) or has_proxy(list(kwargs.values()))
-        return (traced if is_traced else function)(*args, **kwargs)
 
-    random_calls.named_as(either, function, path)
-    STANDING_IN[id(either)] = function  # the cache keeps it, so its id stays its own
-    return either
+_MODULES = _by_module()
+_open: dict[str, Replaced] = {}
+"""The modules in which functions are replaced now."""
+_known: dict[int, StandIn] = {}
+"""By the id of a function, what stands in for it."""
 
 
 def _begin() -> None:
@@ -49,28 +55,31 @@ def _begin() -> None:
         _traces += 1
         if _traces > 1:
             return
-        for path in STAND_INS:
-            _stand_in(path)
+        _replace_in(_MODULES)
 
 
-def _stand_in(path: str) -> None:
-    module, _, name = path.rpartition(".")
-    function = getattr(sys.modules.get(module), name, None)
-    if function is not None and path not in _originals:
-        _originals[path] = function
-        setattr(sys.modules[module], name, _both(path, function))
+def _replace_in(names: Iterable[str]) -> None:
+    """Replace the functions of those of these modules that are imported."""
+    global _known
+    is_new = False
+    for name in names:
+        module = sys.modules.get(name)
+        if module is not None and name not in _open:
+            _open[name] = _MODULES[name]
+            is_new |= _open[name].replace(module)
+    if is_new:
+        made = [item for replaced in _MODULES.values() for item in replaced.stand_ins.values()]
+        _known = {id(item.__wrapped__): item for item in made}
 
 
 def _end() -> None:
     global _traces
     with _lock:
         _traces -= 1
-        if _traces:
-            return
-        for path, function in _originals.items():
-            module, _, name = path.rpartition(".")
-            setattr(sys.modules[module], name, function)
-        _originals.clear()
+        if not _traces:
+            for replaced in _open.values():
+                replaced.put_back()
+            _open.clear()
 
 
 class _Late:
@@ -92,9 +101,8 @@ def _load(exec_module: Callable[[ModuleType], None], module: ModuleType) -> None
     with trace.suspended():
         exec_module(module)
     with _lock:
-        for path in STAND_INS if _traces else ():
-            if path.rpartition(".")[0] == module.__name__:
-                _stand_in(path)
+        if _traces and module.__name__ in _MODULES:
+            _replace_in([module.__name__])
 
 
 sys.meta_path.insert(0, _Late())
@@ -129,16 +137,15 @@ def standing_in(guards: Sequence[Guard]) -> Iterator[Callable[[Any], Any]]:
     _begin()
     replaced, borrowed = [], []
     try:
-        known = {id(function): _both(path, function) for path, function in tuple(_originals.items())}
         for guard in guards:
             if guard.kind in ("cell", "dict", "attr"):
-                function = known.get(id(guard.expected))
+                function: Any = _known.get(id(guard.expected))
                 if function is None and (function := random_calls.borrow(guard.expected)) is not None:
                     borrowed.append(guard.expected)
                 if function is not None:
                     _replace(guard, function)
                     replaced.append(guard)
-        yield lambda function: known.get(id(function), function)
+        yield lambda function: _known.get(id(function), function)
     finally:
         for guard in replaced:
             _put_back(guard)
