@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import sys
 import types
 import warnings
 from importlib import import_module
@@ -294,6 +295,19 @@ def test_loops_and_branches(gpu):
         check_compiled(lambda a: tracer.cond(a.sum() > 0, lambda b: b * 2, lambda b: b - 1, a), sign * np.abs(V))
 
 
+def test_the_kernels_of_a_function_are_compiled_together(gpu, monkeypatch):
+    sources, compiled = [], sys.modules["cupy"].RawModule
+    monkeypatch.setattr(sys.modules["cupy"], "RawModule", lambda code, options: sources.append(code) or compiled(code))
+
+    def loops(a):
+        grown = tracer.while_loop(lambda s: s.sum() < 1e5, lambda s: s * 1.5 + 1, a)
+        summed = tracer.scan(lambda c, row: (np.sort(c) * 0.9 + row, c.sum()), np.zeros(3000), grown)[1]
+        return tracer.cond(summed.sum() > 0, lambda b: np.sqrt(b), lambda b: b - 1, np.abs(summed) + np.abs(a).sum())
+
+    check_compiled(loops, np.abs(RANDOM.normal(size=(4, 3000))))
+    assert len(sources) == 1
+
+
 def test_carries_that_are_changed_in_place(gpu):
     def normalised(step, h):
         return h / np.sqrt(np.sum(h * h, axis=1, keepdims=True)) + h.max(axis=1, keepdims=True) + h[::-1] * 0.1
@@ -305,6 +319,13 @@ def test_carries_that_are_changed_in_place(gpu):
     single = h.astype(np.float32)[:, :7]
     on_gpu, on_cpu = (tracer.compile(lambda a: tracer.fori_loop(0, 4, normalised, a), device=d) for d in ("gpu", "cpu"))
     np.testing.assert_allclose(on_gpu(single), on_cpu(single), rtol=1e-5)
+
+
+def test_functions_of_which_nothing_is_computed(gpu):
+    f = tracer.compile(lambda x: (3, x), device="gpu")
+    for _ in range(ROUNDS):
+        found = f(V)
+        assert found[0] == 3 and found[1] is V
 
 
 def test_python_loops(gpu):

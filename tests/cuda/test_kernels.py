@@ -152,7 +152,7 @@ def test_random_graphs(built, number):
 
 def test_equal_programs_have_equal_sources():
     first, second = (translate(random_loop(5).program()) for _ in range(2))
-    assert first == second
+    assert (first.source, first.launches) == (second.source, second.launches)
     assert translate(random_loop(6).program()).source != first.source
 
 
@@ -165,6 +165,7 @@ def test_the_shim_notices_what_a_kernel_does_wrong(tmp_path):
         case = sums((3, 33), (1,), "f4")
         player = Player(case.program(), case.arguments)
         assert old in module.source
-        player.module = module._replace(source=module.source.replace(old, new))
+        texts = {name: text.replace(old, new) for name, text in module.kernels.items()}
+        player.module = module._replace(kernels=texts)
         with pytest.raises(Refused):
             player.run(Library([player.module]))

@@ -21,7 +21,7 @@ from tracer.phases import phase
 from tracer.run import reference
 from tracer.run.cuda.arrays import Addresses, array_at, reach
 from tracer.run.cuda.scalars import has_kernel
-from tracer.run.cuda.steps import ALIGNMENT, DeviceProgram, Stretch
+from tracer.run.cuda.steps import ALIGNMENT, DeviceProgram, Kernels, Stretch
 from tracer.run.cuda.storage import narrowed
 
 log = logging.getLogger("tracer")
@@ -66,12 +66,16 @@ class Executable:
         with phase("lower"):
             self.program = lower(graph, layouts, has_kernel, partial(narrowed, storage=config.gpu_storage))
         with phase("build"):
-            self.ready = DeviceProgram(self.program, function)
+            kernels = Kernels(function)
+            self.ready = DeviceProgram(self.program, kernels)
+            kernels.build()
         self.arena = cupy.empty(max(self.program.arena, 1), np.uint8)
         buffers = list(enumerate(self.program.buffers))
         self.arguments = [(number, buffer.index) for number, buffer in buffers if buffer.kind == "argument"]
         outputs = [(number, buffer) for number, buffer in buffers if buffer.kind == "output"]
-        self.numbers, self.outputs = zip(*sorted(outputs, key=lambda item: item[1].index), strict=True)
+        outputs.sort(key=lambda item: item[1].index)
+        self.numbers = [number for number, _ in outputs]
+        self.outputs = [buffer for _, buffer in outputs]
         self.places = [
             cupy.empty(buffer.shape, buffer.dtype) if buffer.nbytes <= _SMALL else None for buffer in self.outputs
         ]

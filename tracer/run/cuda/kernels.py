@@ -37,18 +37,32 @@ class Module(NamedTuple):
 
     Attributes
     ----------
-    source : str
-        CUDA C++; empty if there is no kernel.
     launches : tuple
         For each instruction a tuple of `Launch`, in order, or None if something else must do it. An empty tuple:
         there is nothing to do, or an instruction before it has done it.
     workspace : int
         Bytes of scratch memory that the kernels use. What is in it is of use for one run of the program.
+    kernels : mapping of str to str
+        The text of each of them.
+    functions : Functions
+        What they call.
     """
 
-    source: str
     launches: tuple[tuple[Launch, ...] | None, ...]
     workspace: int
+    kernels: Mapping[str, str]
+    functions: Functions
+
+    @property
+    def source(self) -> str:
+        """CUDA C++; empty if there is no kernel."""
+        return source_of(self.kernels, self.functions)
+
+
+def source_of(kernels: Mapping[str, str], functions: Functions) -> str:
+    """The source of kernels, whose names stand for what they are; empty if there are none."""
+    text = functions.text() + "".join(kernels.values())
+    return preamble(text, functions.needed) + text if kernels else ""
 
 
 def translate(program: Program, alignment: int = ALIGNMENT, lent: Mapping[int, int] | None = None) -> Module:
@@ -112,10 +126,9 @@ class _Translator:
             else:
                 waiting += found
         self.write(waiting)
-        text = self.functions.text() + "".join(self.kernels.values())
-        source = preamble(text, self.functions.needed) + text if self.kernels else ""
         launches = tuple(None if found is None else tuple(map(self.placed, found)) for found in self.launches)
-        return Module(source, launches, self.memory.moved_bytes + self.workspace)
+        size = self.memory.moved_bytes + self.workspace
+        return Module(launches, size, self.kernels, self.functions)
 
     def placed(self, launch: Launch) -> Launch:
         """A launch whose scratch memory comes after the temporaries in the workspace."""

@@ -121,6 +121,11 @@ class Functions:
         self.needed: set[str] = set()
         self._texts: dict[str, str] = {}
 
+    def add(self, other: Functions) -> None:
+        """Add those that others have asked for."""
+        self.needed |= other.needed
+        self._texts.update(other._texts)
+
     def text(self) -> str:
         """Their definitions."""
         return "".join(self._texts.values())

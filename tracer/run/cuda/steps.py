@@ -28,8 +28,9 @@ from tracer.records import NamedTuple
 from tracer.run.cuda.arrays import Addresses, is_whole, seen
 from tracer.run.cuda.calls import DRAWS, FunctionCall
 from tracer.run.cuda.draws import Drawn, drawn_by
-from tracer.run.cuda.kernels import ERROR, OPTIONS, Launch, Module, translate
+from tracer.run.cuda.kernels import ERROR, OPTIONS, Launch, Module, source_of, translate
 from tracer.run.cuda.products import Product
+from tracer.run.cuda.scalars import Functions
 
 ALIGNMENT = 16
 """Bytes to which arguments are aligned at least: what one instruction loads."""
@@ -110,6 +111,36 @@ def _only_drawn(program: LoweredProgram) -> frozenset[int]:
     return frozenset(range(len(program.buffers))) - written
 
 
+class Kernels:
+    """The kernels of a function, those of programs within others too, which are compiled together.
+
+    Attributes
+    ----------
+    function : str
+        Its name.
+    launches : list of (KernelLaunch, str)
+        What launches them, with the name of the kernel, which stands for its content.
+    """
+
+    def __init__(self, function: str) -> None:
+        self.function = function
+        self.launches: list[tuple[KernelLaunch, str]] = []
+        self._texts: dict[str, str] = {}
+        self._functions = Functions()
+
+    def add(self, module: Module) -> None:
+        """Add those of a program."""
+        self._texts.update(module.kernels)
+        self._functions.add(module.functions)
+
+    def build(self) -> None:
+        """Compile them: only then they can be launched."""
+        if self._texts:
+            module = device.cupy().RawModule(code=source_of(self._texts, self._functions), options=OPTIONS)
+            for launch, name in self.launches:
+                launch.kernel = module.get_function(name)
+
+
 class DeviceProgram:
     """A program, ready to be launched.
 
@@ -126,7 +157,7 @@ class DeviceProgram:
     def __init__(
         self,
         program: LoweredProgram,
-        function: str,
+        kernels: Kernels,
         alignment: int = ALIGNMENT,
         lent: Mapping[int, int] | None = None,
     ) -> None:
@@ -138,12 +169,12 @@ class DeviceProgram:
         launches = [launch for own in self.module.launches for launch in own or ()]
         self.may_fail = any(number == ERROR for launch in launches for number, _ in launch.operands)
         self.error = cupy.asarray(np.array(_NOTHING_WRONG))
-        kernels = cupy.RawModule(code=self.module.source, options=OPTIONS) if self.module.source else None
+        kernels.add(self.module)
         self.steps: list[Step] = []
         parts = zip(program.instructions, program.nodes, self.module.launches, strict=True)
         for instruction, nodes, found in parts:
             if found is None:
-                self.steps.append(_step(instruction, program.buffers, nodes, function))
+                self.steps.append(_step(instruction, program.buffers, nodes, kernels))
             else:
                 self.steps += [KernelLaunch(kernels, launch) for launch in found]
                 self.steps += _states_after(instruction, program)
@@ -193,8 +224,9 @@ class KernelLaunch:
 
     is_capturable = True
 
-    def __init__(self, kernels: Any, launch: Launch) -> None:
-        self.kernel = kernels.get_function(launch.name)
+    def __init__(self, kernels: Kernels, launch: Launch) -> None:
+        self.kernel: Any = None
+        kernels.launches.append((self, launch.name))
         self.shape = launch.grid, launch.block
         self.shared = launch.shared_bytes
         self.operands = launch.operands
@@ -205,18 +237,18 @@ class KernelLaunch:
         self.kernel(*self.shape, pointers, shared_mem=self.shared)
 
 
-def _step(instruction: Instruction, buffers: tuple[Buffer, ...], nodes: Any, function: str) -> Step:
+def _step(instruction: Instruction, buffers: tuple[Buffer, ...], nodes: Any, kernels: Kernels) -> Step:
     match instruction:
         case MatMul():
             return Product(instruction, buffers)
         case Call():
-            return FunctionCall(instruction, buffers, nodes, function)
+            return FunctionCall(instruction, buffers, nodes, kernels.function)
         case Scan():
-            return ScanSteps(instruction, buffers, function)
+            return ScanSteps(instruction, buffers, kernels)
         case Branch():
-            return BranchSteps(instruction, buffers, function)
+            return BranchSteps(instruction, buffers, kernels)
         case While():
-            return WhileSteps(instruction, buffers, function)
+            return WhileSteps(instruction, buffers, kernels)
     raise AssertionError(f"{instruction.opcode} without a kernel")
 
 
@@ -259,14 +291,14 @@ def _buffers_of(program: LoweredProgram, kind: str) -> list[Buffer]:
 class ScanSteps:
     """A program that is launched once a step, on windows that move."""
 
-    def __init__(self, instruction: Scan, buffers: tuple[Buffer, ...], function: str) -> None:
+    def __init__(self, instruction: Scan, buffers: tuple[Buffer, ...], kernels: Kernels) -> None:
         self.work = instruction
         self.buffers = buffers
         self.sources = [_Place(window.view, buffers) for window in instruction.sources]
         self.targets = [_Place(window.view, buffers) for window in instruction.targets]
         pairs = [(o, a) for a, o in instruction.carries if self.targets[o].buffer == self.sources[a].buffer]
         places = (*self.sources, *self.targets)
-        self.inner = DeviceProgram(instruction.program, function, _alignment(places), dict(pairs))
+        self.inner = DeviceProgram(instruction.program, kernels, _alignment(places), dict(pairs))
         self.programs = (self.inner,)
         self.arena = _arena(instruction.arena, buffers)
         outputs = _buffers_of(instruction.program, "output")
@@ -330,13 +362,13 @@ class BranchSteps:
 
     is_capturable = False
 
-    def __init__(self, instruction: Branch, buffers: tuple[Buffer, ...], function: str) -> None:
+    def __init__(self, instruction: Branch, buffers: tuple[Buffer, ...], kernels: Kernels) -> None:
         self.work = instruction
         self.buffers = buffers
         self.sources = [_Place(view, buffers) for view in instruction.sources]
         self.targets = [_Place(view, buffers) for view in instruction.targets]
         alignment = _alignment((*self.sources, *self.targets))
-        self.programs = tuple([DeviceProgram(item, function, alignment, {}) for item in instruction.programs])
+        self.programs = tuple([DeviceProgram(item, kernels, alignment, {}) for item in instruction.programs])
         self.arena = _arena(instruction.arena, buffers)
 
     def __call__(self, addresses: Addresses) -> None:
@@ -352,18 +384,18 @@ class WhileSteps:
 
     is_capturable = False
 
-    def __init__(self, instruction: While, buffers: tuple[Buffer, ...], function: str) -> None:
+    def __init__(self, instruction: While, buffers: tuple[Buffer, ...], kernels: Kernels) -> None:
         self.work = instruction
         self.homes = [[_Place(home, buffers) for home, _ in sweep.carries] for sweep in instruction.sweeps]
         self.spares = [[_Place(spare, buffers) for _, spare in sweep.carries] for sweep in instruction.sweeps]
         self.fixed = [_Place(view, buffers) for view in instruction.fixed]
         alignment = _alignment([place for places in (*self.homes, *self.spares, self.fixed) for place in places])
-        self.condition = DeviceProgram(instruction.condition, function, alignment, {})
+        self.condition = DeviceProgram(instruction.condition, kernels, alignment, {})
         self.sweeps = []
         for sweep, homes, spares in zip(instruction.sweeps, self.homes, self.spares, strict=True):
             pairs = enumerate(zip(homes, spares, strict=True))
             lent = {place: place for place, (home, spare) in pairs if home.buffer == spare.buffer}
-            self.sweeps.append(DeviceProgram(sweep.program, function, alignment, lent))
+            self.sweeps.append(DeviceProgram(sweep.program, kernels, alignment, lent))
         self.programs = (self.condition, *self.sweeps)
         self.arena = _arena(instruction.arena, buffers)
         self.outputs = [_buffers_of(sweep.program, "output") for sweep in instruction.sweeps]
