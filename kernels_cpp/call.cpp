@@ -1,5 +1,6 @@
 // Call: a Python function of arrays, for operations that have no kernel, or one for simple cases only.
 #include "draws.hpp"
+#include "fourier.hpp"
 #include "matrix_kernels.hpp"
 #include "native_call.hpp"
 #include "program.hpp"
@@ -17,8 +18,9 @@ class Call final : public Instruction {
         outputs_ = read_operands(description.attr("outputs"), table, Access::Write);
         kernel_ = py::cast<std::string>(description.attr("kernel"));
         if (!kernel_.empty()) {
-            native_ = is_draw(kernel_) ? make_draws(kernel_, inputs_, outputs_, table)
-                                       : make_matrix_kernel(kernel_, inputs_, outputs_, table);
+            native_ = is_draw(kernel_)        ? make_draws(kernel_, inputs_, outputs_, table)
+                      : is_transform(kernel_) ? make_transform(kernel_, inputs_, outputs_, table)
+                                              : make_matrix_kernel(kernel_, inputs_, outputs_, table);
         }
     }
 

@@ -39,6 +39,7 @@ FFT: Op = declare(
         vjp=(lambda g, y, x, axes, inverse: FFT(g, axes=axes, inverse=inverse),),
         jvp="linear",
         batch=batched_as("fft", lambda axes, inverse: {"axes": after_batch(axes), "inverse": inverse}),
+        call_kernel=lambda axes, inverse: f"fourier {'ifft' if inverse else 'fft'} {axes[0]}" if len(axes) == 1 else "",
         doc="Sums of x[n] * exp(-2j pi k n / size) along axes, with exp(+...) for the inverse; no scaling.",
     )
 )
@@ -76,6 +77,7 @@ RFFT: Op = declare(
         vjp=(_rfft_vjp,),
         jvp="linear",
         batch=batched_as("rfft", lambda axis: {"axis": axis + 1}),
+        call_kernel=lambda axis: f"fourier rfft {axis}",
         doc="The frequencies that are not negative of the transform of a real array along an axis.",
     )
 )
@@ -95,6 +97,7 @@ IRFFT: Op = declare(
         vjp=(_irfft_vjp,),
         jvp="linear",
         batch=batched_as("irfft", lambda axis, size: {"axis": axis + 1, "size": size}),
+        call_kernel=lambda axis, size: f"fourier irfft {axis}",
         doc="The real array whose transform has these frequencies, times its size along the axis.",
     )
 )
