@@ -364,7 +364,7 @@ def _error_state(**_: Any) -> Iterator[None]:
 
 
 _SCIPY_LINALG = ("lu_factor", "lu_solve", "solve_triangular")
-_ELSEWHERE = ("all", "abs", "arange", "count_nonzero", "eye", "full_like", "log", "prod", "sum", "where")
+_ELSEWHERE = ("all", "abs", "arange", "count_nonzero", "eye", "full_like", "isfinite", "log", "prod", "sum", "where")
 
 
 def _lifted(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,6 +10,8 @@ from cuda.test_draws import drawing
 from cuda.test_groups import CASES, updates
 from cuda.test_halves import cast_program, half_program, stored_programs
 from cuda.test_kernels import LINES, running
+from cuda.test_matrices import CASES as MATRICES
+from cuda.test_matrices import program_of as matrices_of
 from cuda.test_recurrences import CASES as RECURRENCES
 from cuda.test_recurrences import program_of as recurrence_of
 from kernels.building import DTYPES
@@ -30,6 +32,7 @@ PROGRAMS = {
     **{name: lambda case=case: traced(*case)[1] for name, case in CASES.items()},
     **{f"running fold {case}": lambda case=case: running(*case)[0] for case in LINES},
     **{f"recurrence: {name}": lambda name=name: recurrence_of(name) for name in RECURRENCES},
+    **{f"matrices: {name}": lambda name=name: matrices_of(name) for name in MATRICES},
     **{f"a body: {name}": lambda name=name: program_of(name) for name in BODIES},
     "every operation of float16": lambda: half_program()[1].program(),
     "casts of float16": lambda: cast_program()[0].program(),

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from tracer.lower.instructions import Branch, Buffer, Cumulative, Gather, MatMul, Scan, Scatter, View, While
 from tracer.run.cuda import cumulatives, indexing, loops
 from tracer.run.cuda.layout import Memory, Nest, Operand
+from tracer.run.cuda.matrices import Matrices, matrices
 from tracer.run.cuda.parts import Body, Inner, Part
 from tracer.run.cuda.recurrences import Recurrence, recurrence
 from tracer.run.cuda.scalars import memory_name
@@ -109,6 +110,8 @@ def _write_part(kernel: Kernel, part: Part) -> None:
             cumulatives.cumulative(kernel, node.kind, nest, cumulatives.choose_split(nest, parallel=False), False)
         case MatMul() as node:
             product(kernel, node, loops.BLOCK)
+        case Matrices() as node:
+            matrices(kernel, node, part.number, False)
         case Recurrence() as found:
             recurrence(kernel, found, loops.BLOCK)
         case Body(work=Scan() as work, inner=(step,)):

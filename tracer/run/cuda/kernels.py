@@ -15,6 +15,7 @@ from tracer.lower.program import Program
 from tracer.run.cuda import blocks, cumulatives, draws, groups, indexing, loops, segments, small
 from tracer.run.cuda.groups import Group
 from tracer.run.cuda.layout import ALIGNMENT, Memory, Nest
+from tracer.run.cuda.matrices import Matrices, matrices
 from tracer.run.cuda.parts import TINY, Body, Part, parts_of
 from tracer.run.cuda.recurrences import Recurrence, recurrence, settle
 from tracer.run.cuda.scalars import Functions, preamble, type_name
@@ -185,6 +186,9 @@ class _Translator:
             case MatMul() as node:
                 count = small.product(kernel, node, loops.GRID)
                 return [self.finish(kernel, "product", ceiling(count, THREADS))]
+            case Matrices() as node:
+                count = matrices(kernel, node, part.number, True)
+                return [self.finish(kernel, "matrices", min(count, loops.MOST_BLOCKS))]
             case Recurrence() as found if part.size > TINY:
                 return self.recurrence(found)
             case Recurrence() | Body():

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from tracer.lower.instructions import (
     ArgReduce,
     Branch,
+    Call,
     Cumulative,
     Gather,
     Instruction,
@@ -20,6 +21,7 @@ from tracer.lower.instructions import (
 from tracer.lower.program import Program
 from tracer.run.cuda import loops
 from tracer.run.cuda.layout import Memory, Nest, nests_of
+from tracer.run.cuda.matrices import Matrices, matrices_of
 from tracer.run.cuda.recurrences import Recurrence, recurrence_of
 from tracer.run.cuda.scalars import supports
 
@@ -55,11 +57,11 @@ class Part(NamedTuple):
     ----------
     number : int
         Of the instruction; of the outermost, for programs within others.
-    work : Nest, Gather, Scatter, Cumulative, MatMul, Recurrence or Body
+    work : Nest, Gather, Scatter, Cumulative, MatMul, Recurrence, Matrices or Body
     """
 
     number: int
-    work: Nest | Gather | Scatter | Cumulative | MatMul | Recurrence | Body
+    work: Nest | Gather | Scatter | Cumulative | MatMul | Recurrence | Matrices | Body
 
     @property
     def size(self) -> int:
@@ -71,6 +73,8 @@ class Part(NamedTuple):
                 return 1
             case Recurrence():
                 return self.work.size * ROUNDS * 2
+            case Matrices():
+                return self.work.size
             case MatMul() as node:
                 return math.prod(node.batch) * node.m * node.n * -(-node.k // ROUNDS)
         return math.prod(self.work.shape)
@@ -95,6 +99,9 @@ def parts_of(instruction: Instruction, memory: Memory, number: int, alone: bool 
             return [Part(number, instruction)] if math.prod(instruction.shape) else []
         case MatMul():
             return [Part(number, instruction)] if is_small(instruction) else None
+        case Call():
+            matrices = matrices_of(instruction, memory)
+            return None if matrices is None else [Part(number, matrices)]
         case Scan() if (found := recurrence_of(instruction, memory)) and (alone or Part(number, found).size <= TINY):
             return [Part(number, found)]
         case Scan() | While() | Branch():
