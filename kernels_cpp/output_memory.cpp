@@ -26,12 +26,11 @@ namespace py = pybind11;
 namespace tracer {
 namespace {
 
-constexpr int64_t RECYCLED_BYTES = 1 << 16;    // from this size on memory is recycled
-constexpr size_t MOST_KEPT = size_t{1} << 28;  // bytes that wait for their next use, at most
-constexpr size_t ADVISED_BYTES = 1 << 22;      // from this size on memory is asked for in huge pages
-constexpr size_t HEADER = 64;                  // before each piece: its capacity; keeps 64-byte alignment
-constexpr size_t HUGE_PAGE = size_t{1} << 21;
-constexpr size_t MOST_PREPARED = size_t{1} << 27;  // bytes that are prepared at once, at most
+constexpr int64_t RECYCLED_BYTES = 1 << 16;        // from this size on memory is recycled
+constexpr size_t MOST_KEPT = size_t{1} << 28;      // bytes that wait for their next use, at most
+constexpr size_t ADVISED_BYTES = 1 << 22;          // from this size on memory is asked for in huge pages
+constexpr size_t HEADER = 64;                      // before each piece: its capacity; keeps 64-byte alignment
+constexpr size_t MOST_PREPARED = size_t{1} << 26;  // bytes that are prepared at once, at most
 constexpr size_t LEAST_PREPARED = 1 << 18;         // bytes for which it pays to start a thread
 constexpr size_t STRETCH = 1 << 17;                // bytes of which the pages are asked for at once
 
@@ -42,7 +41,7 @@ size_t& capacity_of(void* data) {
 // Memory aligned for vectors, to be given back to `free`; nullptr if there is none. A large piece comes in huge pages
 // where the system has them: the first write to each page costs as much as writing it several times.
 void* aligned_memory(size_t bytes) {
-    constexpr size_t ALIGNMENT = 64;
+    constexpr size_t ALIGNMENT = 64, HUGE_PAGE = size_t{1} << 21;
     void* memory = nullptr;
     if (posix_memalign(&memory, bytes < ADVISED_BYTES ? ALIGNMENT : HUGE_PAGE, bytes) != 0) {
         return nullptr;
@@ -67,12 +66,11 @@ void ask_for_pages(const Stretches& memory, uint64_t now) {
     constexpr int POPULATE_WRITE = 23;  // since Linux 5.14; missing from older headers
     constexpr uintptr_t PAGE = 4096;
     for (const auto& [start, bytes] : memory) {
-        const size_t step = bytes < ADVISED_BYTES ? STRETCH : HUGE_PAGE;
         const uintptr_t first = reinterpret_cast<uintptr_t>(start) / PAGE * PAGE;
         const uintptr_t last = (reinterpret_cast<uintptr_t>(start) + bytes + PAGE - 1) / PAGE * PAGE;
-        for (uintptr_t at = first; at < last; at += step) {
+        for (uintptr_t at = first; at < last; at += STRETCH) {
             if (taken.load(std::memory_order_relaxed) != now ||
-                madvise(reinterpret_cast<void*>(at), std::min<size_t>(step, last - at), POPULATE_WRITE) != 0) {
+                madvise(reinterpret_cast<void*>(at), std::min<size_t>(STRETCH, last - at), POPULATE_WRITE) != 0) {
                 return;
             }
         }
@@ -109,7 +107,9 @@ class Recycler {
         std::lock_guard<std::mutex> lock(mutex_);
         for (const int64_t size : sizes) {
             const size_t bytes = static_cast<size_t>(std::max<int64_t>(size, 0)), capacity = rounded(bytes);
-            if (bytes < RECYCLED_BYTES || pieces_.count(capacity) >= ++wanted[capacity]) {
+            // The system is quick with huge pages, or else keeps everybody waiting who asks it for memory meanwhile.
+            const bool is_between = bytes >= RECYCLED_BYTES && HEADER + capacity < ADVISED_BYTES;
+            if (!is_between || pieces_.count(capacity) >= ++wanted[capacity]) {
                 continue;
             }
             total += capacity;
