@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 
 from tracer.errors import GraphError
 from tracer.graph.node import CONSTANT, INPUT, Node, blame, make_node
+from tracer.graph.op import Op
 from tracer.records import NamedTuple
 
 
@@ -18,12 +19,19 @@ class Graph(_Fields):
     """A function of nodes: `inputs` in call order and `outputs`, effects among them, in a fixed order."""
 
     _nodes: list[Node] | None = None
+    _ops: frozenset[Op] | None = None
 
     def nodes(self) -> list[Node]:
         """Every node that the outputs need, inputs before users; found once, and not to be changed."""
         if self._nodes is None:
             self._nodes = toposort(self.outputs)
         return self._nodes
+
+    def ops(self) -> frozenset[Op]:
+        """The ops of its nodes, found once: most passes have nothing to do where one of them is missing."""
+        if self._ops is None:
+            self._ops = frozenset([node.op for node in self.nodes()])
+        return self._ops
 
     def with_inputs(self, inputs: Sequence[Node]) -> Graph:
         """A graph of the same outputs whose inputs are listed."""

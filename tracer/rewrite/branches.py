@@ -24,7 +24,7 @@ Use = tuple[Node, Path]
 
 def lazy_branches(graph: Graph) -> Graph:
     """Make conditions of all choices."""
-    if not any(node.op is IFELSE for node in graph.nodes()):
+    if IFELSE not in graph.ops():
         return graph
     outputs = rebuild(graph.outputs, sunk)
     order = toposort(outputs)

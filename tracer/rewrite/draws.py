@@ -15,6 +15,8 @@ def merge_draws(graph: Graph) -> Graph:
 
     A later one whose parameters come of no draw can be made together with the first, and no cycle can arise.
     """
+    if DRAW not in graph.ops():
+        return graph
     order = graph.nodes()
     if sum(node.op is DRAW for node in order) < 2:
         return graph

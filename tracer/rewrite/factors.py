@@ -17,9 +17,9 @@ def use_triangles(graph: Graph) -> Graph:
     Its diagonal has no zeros, so that the one solves what the other does. Where the factor has a NaN, what does not
     depend on it is a number.
     """
-    order = graph.nodes()
-    if not any(node.op is CHOLESKY for node in order):
+    if not {CHOLESKY, SOLVE} <= graph.ops():
         return graph
+    order = graph.nodes()
 
     def transform(node: Node, inputs: tuple[Node, ...]) -> Node | None:
         if node.op is not SOLVE or node.params["structure"] != "any" or len(node.inputs[0].shape) != 2:
@@ -39,6 +39,8 @@ def share_factors(graph: Graph) -> Graph:
 
     Small matrices and stacks of them stay with the op, which needs no call for each step.
     """
+    if graph.ops().isdisjoint((SOLVE, INV, SLOGDET)):
+        return graph
     order = graph.nodes()
     subjects = {node: _subject(node) for node in order if node.op in (SOLVE, INV, SLOGDET)}
     counts = Counter(found[0] for found in subjects.values() if found is not None)

@@ -28,7 +28,7 @@ Change = Callable[[Node, Use], "list[Node | None] | None"]
 
 def has_bodies(graph: Graph) -> bool:
     """Whether there is a loop or a condition in a graph."""
-    return any(node.op.higher_order for node in graph.nodes())
+    return any(op.higher_order for op in graph.ops())
 
 
 # --- every loop of a graph ---------------------------------------------------------------------------------------

@@ -60,10 +60,9 @@ def stabilise(
     Without `replacements` so do marks, which a derivative that is still to be taken knows. `replacements` and `order`
     are as for `rewrite`.
     """
-    order = graph.nodes() if order is None else order
-    marks = [] if replacements else [node for node in order if node.op is MARK]
-    frozen = frozen.union(marks) if marks else frozen
-    ops = {node.op for node in order}
+    ops = graph.ops() if order is None else {node.op for node in order}
+    if MARK in ops and not replacements:
+        frozen = frozen.union([node for node in graph.nodes() if node.op is MARK])
     rules = CANONICAL if _SEEDS.isdisjoint(ops) else STABLE
     nested = any(item.higher_order for item in ops)
     graph = rewrite(graph, rules, frozen, replacements=replacements, order=order if replacements else None)
@@ -83,7 +82,7 @@ def forget_derivatives(graph: Graph) -> Graph:
 
     What a derivative computes again stays apart (RECOMPUTE): shared with what it repeats, that would have to be kept.
     """
-    if _FOR_DERIVATIVES.isdisjoint({node.op for node in graph.nodes()}):
+    if _FOR_DERIVATIVES.isdisjoint(graph.ops()):
         return graph
     inlined: dict[Node, tuple[Node, ...]] = {}
 

@@ -27,13 +27,14 @@ SMALLEST = 512
 Place = tuple[tuple[int, ...], int]
 """A shape, and one of its axes."""
 
+_SUM = OPS["sum"]
 _JOINED = {"sum": "add", "prod": "multiply", "max": "maximum", "min": "minimum"}
 
 
 def write_out_short_axes(graph: Graph) -> Graph:
     """Compute by components what is reduced over a short axis, and everything of its shape that only goes into sums."""
     order = graph.nodes()
-    places = {place: None for node in order if (place := _summed(node)) is not None}
+    places = {place: None for node in order if node.op is _SUM and (place := _summed(node)) is not None}
     if not places:
         return graph
     users: dict[Node, list[Node]] = {node: [] for node in order}
@@ -60,8 +61,8 @@ def write_out_short_axes(graph: Graph) -> Graph:
 
 
 def _summed(node: Node) -> Place | None:
-    """The shape and axis of a sum over one short axis of a formula; None for anything else."""
-    if node.op.name != "sum" or node.inputs[0].op.family != "elementwise" or len(node.params["axes"]) != 1:
+    """The shape and axis of a sum, if it is one over one short axis of a formula; None for any other."""
+    if node.inputs[0].op.family != "elementwise" or len(node.params["axes"]) != 1:
         return None
     shape = node.inputs[0].shape
     if None in shape or not _is_number(node):

@@ -9,10 +9,10 @@ from tracer.ops.cumulative import ARGSORT, SORT, SORT_PLACES
 
 def share_sorts(graph: Graph) -> Graph:
     """Let a sort and a stable argsort of the same array along the same axis be one op; others stay what they are."""
+    if not {SORT, ARGSORT} <= graph.ops():
+        return graph
     order = graph.nodes()
     sorts = {_subject(node) for node in order if node.op is SORT}
-    if not sorts:
-        return graph
     shared = sorts & {_subject(node) for node in order if node.op is ARGSORT and node.params["kind"] in _STABLE}
     if not shared:
         return graph

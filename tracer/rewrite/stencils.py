@@ -33,9 +33,9 @@ class Window(NamedTuple):
 
 def gather_windows(graph: Graph) -> Graph:
     """Turn sums of windows into sums of reads, wherever an array is added to several windows of another."""
-    order = graph.nodes()
-    if not any(node.op is SLICE_ADD for node in order):
+    if SLICE_ADD not in graph.ops():
         return graph
+    order = graph.nodes()
     uses = dict.fromkeys(order, 0)
     inside: set[Node] = set()
     for node in order:
