@@ -66,20 +66,26 @@ def compiling() -> bool:
     return bool(_recording)
 
 
-@contextmanager
-def phase(name: str) -> Iterator[None]:
-    """Enter what happens meanwhile as a phase, unless it is part of one of the same name."""
-    found, names = _open.found, _open.names
-    if found is None or name in names:
-        yield
-        return
-    _open.names = (*names, name)
-    start = perf_counter()
-    try:
-        yield
-    finally:
-        found.append(Phase(name, start, perf_counter() - start, threading.current_thread().name))
-        _open.names = names
+class phase:
+    """Enter what happens in the `with` block as a phase, unless it is part of one of the same name."""
+
+    __slots__ = ("_found", "_name", "_names", "_start")
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        names = self._names = _open.names
+        self._found = None if self._name in names else _open.found
+        if self._found is not None:
+            _open.names = (*names, self._name)
+            self._start = perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        if self._found is not None:
+            seconds = perf_counter() - self._start
+            self._found.append(Phase(self._name, self._start, seconds, threading.current_thread().name))
+            _open.names = self._names
 
 
 def timed(name: str) -> Callable[[Callable[P, T]], Callable[P, T]]:

@@ -226,7 +226,7 @@ class Surroundings:
         self._iterators: list[tuple[Iterator[Any], Any, str]] = []
         self._clocks: dict[str, None] = {}
         self._arrays: dict[int, tuple[np.ndarray[Any, Any], str]] = {}
-        self._names: set[str] = set()
+        self._names = _names_called(function)
         self._asked: set[str] = set()  # names in texts, of attributes that need not exist
         self._is_open = False  # whether attributes are read whose names are not in the code
         self._seen: dict[int, Any] = {}  # holds the objects, so that their ids stay theirs
@@ -501,6 +501,25 @@ def _is_full(cell: Any) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _names_called(function: Any) -> set[str]:
+    """The names in the code of a function and of those that it calls by name: what is known first needs no more rounds.
+
+    Others are found while the surroundings are looked at.
+    """
+    found: set[str] = set()
+    seen: set[types.FunctionType] = set()
+    waiting = [function if isinstance(function, types.FunctionType) else _own(function).get("__wrapped__")]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, types.FunctionType) and item not in seen and not is_foreign(item.__module__):
+            seen.add(item)
+            names = set(_names(item.__code__))
+            found |= names
+            waiting += [item.__globals__[name] for name in names & item.__globals__.keys()]
+            waiting += [cell.cell_contents for cell in item.__closure__ or () if _is_full(cell)]
+    return found
 
 
 def _names(code: types.CodeType) -> Iterator[str]:
