@@ -54,6 +54,20 @@ def scalar_program(dtype, count=301):
     return names, case.program(), case.arguments
 
 
+def infinite_program(dtype):
+    """Every operation on pairs of complex numbers of which the parts are infinite, zero, no numbers, or plain."""
+    parts = [0.0, -0.0, 1.0, -2.5, 40.0, np.inf, -np.inf, np.nan]
+    one = np.array([complex(re, im) for re in parts for im in parts], dtype)
+    case, names = Case((one.size**2,)), []
+    places = [case.load(np.repeat(one, one.size)), case.load(np.tile(one, one.size))]
+    for name, operand, result, arity in _kernels.list_kernels():
+        if operand == dtype.name and name not in ("cast", "where"):
+            out = np.dtype(result)
+            case.store(case.step(name, dtype, *places[:arity], out=out), out)
+            names.append((name, arity))
+    return names, case.program(), case.arguments
+
+
 def in_layout(rng, array):
     """The same elements as a permuted, stepped, flipped window; and what it is a window on."""
     order = rng.permutation(array.ndim)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from cuda.cases import scalar_program
+from cuda.cases import infinite_program, scalar_program, sums
 from cuda.player import Library, Player, needs_compiler
 from kernels.building import DTYPES
 
@@ -53,6 +53,65 @@ def test_every_operation(played, dtype):
             given = [array[worst] for array in arguments]
             wrong.append((name, result, given, one[worst], other[worst]))
     assert not wrong
+
+
+def disagree(found, expected):
+    """Where real numbers differ by more than roundings, or zeros in their sign."""
+    both = np.isfinite(found) & np.isfinite(expected)
+    same = (found == expected) & (np.signbit(found) == np.signbit(expected))
+    with np.errstate(all="ignore"):
+        near = both & (expected != 0) & (np.abs(found - expected) <= 1e-5 * np.abs(expected))
+    return ~(same | near | (np.isnan(found) & np.isnan(expected)))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_infinite_complex_numbers_are_numpys():
+    dtypes = [np.dtype("F"), np.dtype("D")]
+    programs = [infinite_program(dtype) for dtype in dtypes]
+    players = [Player(program, arguments) for _, program, arguments in programs]
+    library, wrong = Library([player.module for player in players]), {}
+    for (names, _, arguments), player in zip(programs, players, strict=True):
+        for (name, arity), found in zip(names, player.run(library), strict=True):
+            expected = getattr(np, name)(*arguments[:arity])
+            if expected.dtype.kind == "b":
+                bad = found != expected
+            else:
+                bad = disagree(found.real, expected.real) | disagree(found.imag, expected.imag)
+            if bad.any():
+                at = int(np.argmax(bad))
+                wrong[name] = [a[at] for a in arguments[:arity]], found[at], expected[at]
+    assert not wrong
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_reductions_heed_what_is_no_number_and_signs_of_zeros():
+    nan, inf = np.nan, np.inf
+    lines = [
+        [-0.0] * 4,
+        [-0.0, 0.0, -0.0, -0.0],
+        [1, nan, inf, -inf],
+        [inf, -inf, 0, 0],
+        [nan, -0.0, nan, 0],
+        [-inf] * 4,
+    ]
+    array = np.array(lines * 6).T.repeat(11, axis=0)
+    players = []
+    for dtype in ("f4", "f8", "F", "D"):
+        for axis in (0, 1):
+            case = sums(array.shape, (axis,), dtype, ("sum", "max", "min"))
+            case.arguments[0][...] = array
+            if dtype in "FD":
+                case.arguments[0].imag[...] = array[::-1]
+            players.append((axis, Player(case.program(), case.arguments)))
+    library = Library([player.module for _, player in players])
+    for axis, player in players:
+        given = player.arguments[0]
+        for name, found in zip(("sum", "max", "min"), player.run(library), strict=True):
+            expected = getattr(np, name)(given, axis=axis, keepdims=True)
+            np.testing.assert_array_equal(found, expected)
+            if name == "sum":  # of equal zeros NumPy takes any as the greatest
+                numbers = ~np.isnan(expected)
+                np.testing.assert_array_equal(np.signbit(found.real[numbers]), np.signbit(expected.real[numbers]))
 
 
 @pytest.mark.parametrize("dtype", [np.dtype("f4"), np.dtype("f8")], ids=str)

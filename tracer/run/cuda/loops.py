@@ -145,7 +145,7 @@ def cell_type(fold: Fold) -> tuple[str, int]:
     if dtype.kind == "b":
         return ("Any" if fold.kind in ("sum", "max") else "All"), 1
     if fold.kind in ("max", "min"):
-        return f"{'ComplexExtreme' if dtype.kind == 'c' else 'Extreme'}<{kind}, {greatest}>", size
+        return f"Extreme<{kind}, {greatest}>", size
     word = "Sum" if fold.kind == "sum" else "Product"
     if dtype.kind == "c":
         return f"Complex{word}<{kind}>", 32 if word == "Sum" else 16
@@ -298,7 +298,10 @@ def _merge(kernel: Kernel, nest: Nest, split: Split) -> None:
 
 def _finish(kernel: Kernel, nest: Nest) -> None:
     for number, fold in enumerate(nest.folds):
-        kernel.line(f"{kernel.pointer(fold.target, True)}[{place_of(fold.target)}] = c{number}.finish();")
+        value = f"c{number}.finish()"
+        if fold.kind == "sum" and fold.target.dtype.kind in "fc":  # no sum is -0.0, other than a running one
+            value += f" + {literal(fold.target.dtype.type(0))}"
+        kernel.line(f"{kernel.pointer(fold.target, True)}[{place_of(fold.target)}] = {value};")
 
 
 def merge_partials(kernel: Kernel, nest: Nest, kept: int, split: Split, partial: int = 0) -> int:

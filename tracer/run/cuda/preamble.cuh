@@ -13,6 +13,8 @@ using uint64 = unsigned long long;
 using float32 = float;
 using float64 = double;
 template <class T>
+constexpr bool IS_COMPLEX = false;
+template <class T>
 constexpr bool IS_FLOAT = static_cast<T>(0.5) != T{};
 template <class T>
 constexpr bool IS_SIGNED = static_cast<T>(-1) < T{};
@@ -89,7 +91,7 @@ struct alignas(sizeof(T) * COUNT) Pack {
     T v[COUNT];
 };
 
-//@ NAN32 NAN64 INF32 INF64 Complex Extreme ComplexExtreme log_determinant
+//@ NAN32 NAN64 INF32 INF64 Complex Extreme complex64 complex128 log_determinant
 #define NAN32 __int_as_float(0x7fc00000)
 #define INF32 __int_as_float(0x7f800000)
 #define NAN64 __longlong_as_double(0x7ff8000000000000ll)
@@ -108,6 +110,8 @@ struct alignas(2 * sizeof(R)) Complex {
     __device__ __forceinline__ R real() const { return re; }
     __device__ __forceinline__ R imag() const { return im; }
 };
+template <class R>
+constexpr bool IS_COMPLEX<Complex<R>> = true;
 using complex64 = Complex<float>;
 using complex128 = Complex<double>;
 template <class R>
@@ -129,6 +133,10 @@ DEVICE bool operator==(Complex<R> a, Complex<R> b) {
 template <class R>
 DEVICE bool operator!=(Complex<R> a, Complex<R> b) {
     return !(a == b);
+}
+template <class R>
+DEVICE bool is_less(Complex<R> a, Complex<R> b) {
+    return a.re < b.re || (a.re == b.re && a.im < b.im);
 }
 
 //@ convert
@@ -296,11 +304,15 @@ struct All {
 };
 
 //@ Extreme
+// Of complex numbers by the real part, then by the imaginary one; what is no number wins.
 template <class T, bool GREATEST>
 struct Extreme {
     T total;
     __device__ __forceinline__ void clear() {
-        if constexpr (IS_FLOAT<T>) {
+        if constexpr (IS_COMPLEX<T>) {
+            const auto end = infinity(decltype(T::re){});
+            total = GREATEST ? T{-end, -end} : T{end, end};
+        } else if constexpr (IS_FLOAT<T>) {
             total = GREATEST ? -infinity(T{}) : infinity(T{});
         } else if constexpr (IS_SIGNED<T>) {
             const T low = static_cast<T>(static_cast<Wide<T>>(1) << (8 * sizeof(T) - 1));
@@ -315,26 +327,6 @@ struct Extreme {
         }
     }
     __device__ __forceinline__ void merge(const Extreme& other) { add(other.total); }
-    __device__ __forceinline__ T finish() const { return total; }
-};
-
-//@ ComplexExtreme
-// By the real part, then by the imaginary part; what is no number wins.
-template <class T, bool GREATEST>
-struct ComplexExtreme {
-    T total;
-    __device__ __forceinline__ void clear() {
-        const auto end = infinity(decltype(T::re){});
-        total = GREATEST ? T{-end, -end} : T{end, end};
-    }
-    static __device__ __forceinline__ bool is_nan(T a) { return a.re != a.re || a.im != a.im; }
-    static __device__ __forceinline__ bool is_less(T a, T b) { return a.re < b.re || (a.re == b.re && a.im < b.im); }
-    __device__ __forceinline__ void add(T value, int64 = 0) {
-        if (!is_nan(total) && (is_nan(value) || (GREATEST ? is_less(total, value) : is_less(value, total)))) {
-            total = value;
-        }
-    }
-    __device__ __forceinline__ void merge(const ComplexExtreme& other) { add(other.total); }
     __device__ __forceinline__ T finish() const { return total; }
 };
 
@@ -808,6 +800,8 @@ template <class R>
 DEVICE Complex<R> multiply(Complex<R> a, Complex<R> b) {
     return {a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re};
 }
+template <class R>
+constexpr R HALF_TURN = R(3.141592653589793238462643383279502884);
 // -i f(i z), by which the circular functions follow from the hyperbolic ones.
 template <class R>
 DEVICE Complex<R> turned(Complex<R> z) {
@@ -928,7 +922,7 @@ DEVICE Complex<R> exp(Complex<R> a) {
     }
     if (infinite(a.re) && a.re < 0) {
         const bool known = a.im - a.im == 0;
-        return {known ? ::copysign(R(0), ::cos(a.im)) : R(0), known ? ::copysign(R(0), ::sin(a.im)) : R(0)};
+        return {known ? ::copysign(R(0), ::cos(a.im)) : R(0), ::copysign(R(0), known ? ::sin(a.im) : a.im)};
     }
     if (infinite(a.re) && a.im - a.im != 0) {
         return {a.re, a.im - a.im};
@@ -991,6 +985,29 @@ DEVICE Complex<R> log1p(Complex<R> a) {
 }
 
 //@ complexes::power
+// A product with an infinite factor is infinite (C11, G.5.1), which power() goes by and multiplication does not.
+template <class R>
+DEVICE void make_unit(Complex<R>& a, Complex<R>& other) {
+    a = {::copysign(infinite(a.re) ? R(1) : R(0), a.re), ::copysign(infinite(a.im) ? R(1) : R(0), a.im)};
+    other.re = not_number(other.re) ? ::copysign(R(0), other.re) : other.re;
+    other.im = not_number(other.im) ? ::copysign(R(0), other.im) : other.im;
+}
+template <class R>
+DEVICE Complex<R> multiply_infinite(Complex<R> a, Complex<R> b) {
+    const Complex<R> plain = multiply(a, b);
+    const bool first = infinite(a.re) || infinite(a.im), second = infinite(b.re) || infinite(b.im);
+    if (!not_number(plain.re) || !not_number(plain.im) || (!first && !second)) {
+        return plain;
+    }
+    if (first) {
+        make_unit(a, b);
+    }
+    if (infinite(b.re) || infinite(b.im)) {
+        make_unit(b, a);
+    }
+    const Complex<R> direction = multiply(a, b);
+    return {infinity(R{}) * direction.re, infinity(R{}) * direction.im};
+}
 template <class R>
 DEVICE Complex<R> power(Complex<R> a, Complex<R> b) {
     if (!is_true(b)) {
@@ -1014,7 +1031,7 @@ DEVICE Complex<R> power(Complex<R> a, Complex<R> b) {
         }
         return b.re < 0 ? reciprocal(result) : result;
     }
-    return exp(multiply(b, log(a)));
+    return exp(multiply_infinite(b, log(a)));
 }
 
 //@ complexes::sqrt complexes::asin complexes::acos complexes::acosh complexes::asinh
@@ -1045,14 +1062,20 @@ DEVICE Complex<R> sqrt(Complex<R> a) {
 //@ complexes::sinh complexes::sin
 template <class R>
 DEVICE Complex<R> sinh(Complex<R> a) {
+    if (a.im - a.im != 0 && (a.re == 0 || infinite(a.re))) {
+        return {a.re == 0 ? a.re : ::fabs(a.re), a.im - a.im};
+    }
     return {a.im == 0 ? ::sinh(a.re) : ::sinh(a.re) * ::cos(a.im), a.im == 0 ? a.im : ::cosh(a.re) * ::sin(a.im)};
 }
 
 //@ complexes::cosh complexes::cos
 template <class R>
 DEVICE Complex<R> cosh(Complex<R> a) {
+    if (a.im - a.im != 0 && infinite(a.re)) {
+        return {::fabs(a.re), a.im - a.im};
+    }
     if (a.im == 0 || a.re == 0) {
-        const R sign = ::copysign(R(1), a.re) * ::sin(a.im);
+        const R sign = (not_number(a.re) ? R(1) : ::copysign(R(1), a.re)) * ::sin(a.im);
         return {::cosh(a.re) * ::cos(a.im), a.im == 0 || a.im - a.im == 0 ? ::copysign(R(0), sign) : R(0)};
     }
     return {::cosh(a.re) * ::cos(a.im), ::sinh(a.re) * ::sin(a.im)};
@@ -1063,9 +1086,16 @@ DEVICE Complex<R> cosh(Complex<R> a) {
 template <class R>
 DEVICE Complex<R> tanh(Complex<R> a) {
     constexpr R FAR = sizeof(R) == 8 ? R(22) : R(11);
+    const R none = a.im - a.im;
+    if (none != 0) {
+        return infinite(a.re) ? Complex<R>{::copysign(R(1), a.re), ::copysign(R(0), a.im)}
+                              : Complex<R>{a.re == 0 ? a.re : none, none};
+    }
     if (::fabs(a.re) > FAR) {
-        return {::copysign(R(1), a.re),
-                a.im - a.im == 0 ? 4 * ::sin(a.im) * ::cos(a.im) * ::exp(-2 * ::fabs(a.re)) : R(0)};
+        return {::copysign(R(1), a.re), 4 * ::sin(a.im) * ::cos(a.im) * ::exp(-2 * ::fabs(a.re))};
+    }
+    if (not_number(a.re)) {
+        return {a.re, a.im == 0 ? a.im : a.re};
     }
     const R t = ::tan(a.im), beta = 1 + t * t, s = ::sinh(a.re);
     const R rho = ::sqrt(1 + s * s);
@@ -1079,7 +1109,7 @@ DEVICE Complex<R> tanh(Complex<R> a) {
 //@ complexes::sin
 template <class R>
 DEVICE Complex<R> sin(Complex<R> a) {
-    return turned_back(sinh(turned(a)));
+    return turned(sinh(turned_back(a)));
 }
 
 //@ complexes::cos
@@ -1098,6 +1128,12 @@ DEVICE Complex<R> tan(Complex<R> a) {
 // The inverse functions as in Kahan's paper: exact on the cuts, signs of zeros included.
 template <class R>
 DEVICE Complex<R> asin(Complex<R> a) {
+    if (infinite(a.re) || infinite(a.im)) {
+        return {::atan2(a.re, ::fabs(a.im)), ::copysign(infinity(R{}), a.im)};
+    }
+    if (not_number(a.im) && a.re == 0) {
+        return a;
+    }
     const Complex<R> below = sqrt(Complex<R>{1 - a.re, -a.im}), above = sqrt(Complex<R>{1 + a.re, a.im});
     return {::atan2(a.re, multiply(below, above).re), ::asinh(below.re * above.im - below.im * above.re)};
 }
@@ -1105,6 +1141,12 @@ DEVICE Complex<R> asin(Complex<R> a) {
 //@ complexes::acos
 template <class R>
 DEVICE Complex<R> acos(Complex<R> a) {
+    if (infinite(a.re) || infinite(a.im)) {
+        return {::fabs(::atan2(a.im, a.re)), -::copysign(infinity(R{}), a.im)};
+    }
+    if (not_number(a.im) && a.re == 0) {
+        return {HALF_TURN<R> / 2, a.im};
+    }
     const Complex<R> below = sqrt(Complex<R>{1 - a.re, -a.im}), above = sqrt(Complex<R>{1 + a.re, a.im});
     return {2 * ::atan2(below.re, above.re), ::asinh(above.re * below.im - above.im * below.re)};
 }
@@ -1112,6 +1154,12 @@ DEVICE Complex<R> acos(Complex<R> a) {
 //@ complexes::acosh
 template <class R>
 DEVICE Complex<R> acosh(Complex<R> a) {
+    if (infinite(a.re) || infinite(a.im)) {
+        return {infinity(R{}), ::atan2(a.im, a.re)};
+    }
+    if (not_number(a.im) && a.re == 0) {
+        return {a.im, HALF_TURN<R> / 2};
+    }
     const Complex<R> below = sqrt(Complex<R>{a.re - 1, a.im}), above = sqrt(Complex<R>{a.re + 1, a.im});
     return {::asinh(below.re * above.re + below.im * above.im), 2 * ::atan2(below.im, above.re)};
 }
@@ -1125,6 +1173,12 @@ DEVICE Complex<R> asinh(Complex<R> a) {
 //@ complexes::atanh complexes::atan
 template <class R>
 DEVICE Complex<R> atanh(Complex<R> a) {
+    if (infinite(a.re) || infinite(a.im)) {
+        return {::copysign(R(0), a.re), not_number(a.im) ? a.im : ::copysign(HALF_TURN<R> / 2, a.im)};
+    }
+    if (not_number(a.im) && a.re == 0) {
+        return a;
+    }
     const R size = ::fabs(a.re);  // the logarithm of what is less than 1 would cancel
     const R below = (1 - size) * (1 - size) + a.im * a.im;
     const R angle = ::atan2(2 * a.im, (1 - a.re) * (1 + a.re) - a.im * a.im);
