@@ -4,6 +4,7 @@
 #include "matrix_kernels.hpp"
 #include "native_call.hpp"
 #include "program.hpp"
+#include "sorting.hpp"
 
 namespace tracer {
 namespace {
@@ -20,6 +21,7 @@ class Call final : public Instruction {
         if (!kernel_.empty()) {
             native_ = is_draw(kernel_)        ? make_draws(kernel_, inputs_, outputs_, table)
                       : is_transform(kernel_) ? make_transform(kernel_, inputs_, outputs_, table)
+                      : is_sorting(kernel_)   ? make_sorting(kernel_, inputs_, outputs_, table)
                                               : make_matrix_kernel(kernel_, inputs_, outputs_, table);
         }
     }

@@ -67,8 +67,9 @@ class Op:
     kernel : str or None
         The scalar op of `kernels_cpp/ops.def`, or the kind of a reduction, cumulative or argreduce.
     call_kernel : callable or None
-        Call ops: (**params) -> the kernel of `kernels_cpp/matrix_kernels.cpp`, `kernels_cpp/draws.cpp` or
-        `kernels_cpp/fourier.cpp` that does, for what is not out of the ordinary, what `evaluate` does, or "".
+        Call ops: (**params) -> the kernel of `kernels_cpp/matrix_kernels.cpp`, `kernels_cpp/draws.cpp`,
+        `kernels_cpp/fourier.cpp` or `kernels_cpp/sorting.cpp` that does, for what is not out of the ordinary, what
+        `evaluate` does, or "".
     layout : callable or None
         View ops: (shape, strides, offset, **params) -> (strides, offset) of the result in the same memory, in elements,
         or None where memory must be copied.

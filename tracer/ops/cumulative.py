@@ -279,6 +279,7 @@ ARGSORT = declare(
         _argsort_value,
         zero_derivative=True,
         batch=batched_as("argsort", _axis_after_batch),
+        call_kernel=lambda axis, kind: f"sorted {axis}" if kind in ("stable", "mergesort") else "",
         doc="Positions that would sort along an axis.",
     )
 )
@@ -326,6 +327,7 @@ SORT_PLACES = declare(
         vjp=(lambda g, y, x, axis: None if g[0] is None else _unsorted(g[0], x, axis),),
         jvp=lambda tangents, y, x, axis: (np.take_along_axis(tangents[0], y[1], axis), None),
         batch=batched_as("sort_places", _axis_after_batch),
+        call_kernel=lambda axis: f"sorted {axis}",
         doc="Sorted along an axis, and the positions from which the elements came, equal ones in their order.",
     )
 )
