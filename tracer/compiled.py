@@ -442,7 +442,7 @@ class Compiled(Dispatcher, Repeatable, Profilable):
         names = leaf_names(self._parameters, structure)
         floats = self._float_leaves(structure)
         where = self._where(values)
-        key: list[Any] = [structure, where, (config.check_nan, config.gpu_storage, config.gpu_tf32), ()]
+        key: list[Any] = [structure, where, config.of_programs(), ()]
         is_array: list[bool] = []
         originals: list[Any] = []
         weak: set[int] = set()

@@ -39,6 +39,7 @@ FLAGS: dict[str, Flag] = {
     "roll_loops": Flag("auto", ("auto", "off")),
     "device": Flag("cpu", ("cpu", "gpu", "gpu0", "cuda", "cuda0")),
     "gpu_fallback": Flag("warn", ("warn", "raise", "silent")),
+    "gpu_scatter": Flag("ordered", ("ordered", "atomic")),
     "gpu_storage": Flag("float32", ("float32", "float16", "bfloat16")),
     "gpu_tf32": Flag(False),
     "floatX": Flag("float64", ("float64", "float32")),
@@ -166,6 +167,10 @@ class Config(_Settings):
     gpu_fallback : str
         What happens to an operation that has no form for the GPU: "warn" runs it on the CPU and says so once, "silent"
         says nothing, "raise" is an error (environment: ``TRACER_GPU_FALLBACK``).
+    gpu_scatter : str
+        How a GPU adds floats to elements that come repeatedly, as in `np.add.at` and derivatives of indexing:
+        "ordered", one after the other as NumPy does, the same in every run; "atomic" in whatever order they come,
+        which is faster where there are very many. Integers are the same either way.
     gpu_storage : str
         How a GPU keeps float32 values between its kernels, and the factors of matrix products: "float32" as they are;
         "float16" or "bfloat16" in half the memory, so that less is moved and products run on tensor cores (environment:
@@ -231,6 +236,10 @@ class Config(_Settings):
         """Call a function with the value of a setting, now and whenever it changes."""
         self._listeners.setdefault(name, []).append(listener)
         listener(getattr(self, name))
+
+    def of_programs(self) -> tuple[Any, ...]:
+        """The values of those settings that what is compiled depends on."""
+        return self.check_nan, self.gpu_storage, self.gpu_tf32, self.gpu_scatter
 
     def get(self, name: str) -> Any:
         """The value of a setting by its full name. Raises AttributeError for an unknown one."""

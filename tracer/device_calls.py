@@ -93,4 +93,4 @@ class DeviceCalls:
 
 
 def _settings() -> tuple[Any, ...]:
-    return config.device, config.backend, config.check_nan, config.gpu_storage, config.gpu_tf32
+    return config.device, config.backend, config.of_programs()

@@ -254,6 +254,12 @@ static inline unsigned __ballot_sync(unsigned, bool vote) {
 static inline int __popc(unsigned word) {
     return __builtin_popcount(word);
 }
+template <class T>
+static inline T atomicAdd(T* place, T value) {
+    const T before = *place;
+    *place = before + value;
+    return before;
+}
 static inline unsigned long long atomicMin(unsigned long long* place, unsigned long long value) {
     const unsigned long long before = *place;
     *place = std::min(before, value);

@@ -351,6 +351,24 @@ def test_libraries(gpu):
         tracer.compile(lambda a, b: np.linalg.solve(a, b), device="gpu")(np.zeros((40, 40)), np.ones(40))
 
 
+def test_how_floats_are_added_is_chosen_at_each_call(gpu):
+    @tracer.compile(device="gpu")
+    def f(a, places):
+        a[places] += 1.0
+        np.add.at(a, places, np.pi)
+        return a * 1
+
+    def kernels(**options):
+        gpu.launches.clear()
+        with tracer.config.changed(**options):
+            found = f(np.zeros(5), np.zeros(9000, int))
+        assert_close = np.testing.assert_allclose
+        assert_close(found, [1 + 9000 * np.pi, 0, 0, 0, 0], rtol=1e-9)
+        return any(name.startswith("add_") for name in gpu.launches)
+
+    assert [kernels(), kernels(gpu_scatter="atomic"), kernels()] == [False, True, False]
+
+
 def test_what_cupy_lacks_runs_on_the_host(gpu):
     def f(a):
         return scipy.special.jv(1.5, a) * 2

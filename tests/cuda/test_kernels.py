@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from cuda.cases import along_axis, indexed, one_instruction, random_graph, random_loop, sums
+from cuda.cases import Case, along_axis, indexed, one_instruction, random_graph, random_loop, sums
 from cuda.player import Library, Player, Refused, needs_compiler
 
-from tracer import _kernels
-from tracer.lower.program import Cumulative
+from tracer import _kernels, config
+from tracer.lower.program import Cumulative, Scatter
 from tracer.run import reference
 from tracer.run.cuda.kernels import translate
 
@@ -148,6 +148,43 @@ def test_random_graphs(built, number):
     for one, other in zip(found, reference.run(graph, arrays), strict=True):
         single = any(own.dtype.itemsize == 4 for item in graph.nodes() for own in item.types)
         np.testing.assert_allclose(one, other, rtol=1e-3 if single else 1e-9, atol=1e-3 if single else 1e-9)
+
+
+def repeated(dtype, rest):
+    """Very many values added to few rows."""
+    rng, dtype = np.random.default_rng(2), np.dtype(dtype)
+    shape, places = (5000, *rest), rng.integers(-7, 7, 5000)
+    table, values = (np.asarray(rng.normal(size=s) * 99).astype(dtype) for s in ((7, *rest), shape))
+    case = Case(table.shape)
+    case.store(case.load(table), dtype)
+
+    def copied(out):
+        loop = case.loop()
+        return [loop._replace(stores=(loop.stores[0]._replace(view=out),))]
+
+    def added(views, out):
+        return Scatter(shape, out, table.shape, 1, (views[2],), views[1], "add")
+
+    return one_instruction([table, values, places], table.shape, dtype, added, copied), [table, values, places]
+
+
+@pytest.mark.parametrize("rest", [(), (3, 2)], ids=str)
+@pytest.mark.parametrize("dtype", ["f4", "f8", "i4", "u8", "u1", "c8"])
+def test_sums_over_repeated_indices(dtype, rest):
+    program, arguments = repeated(dtype, rest)
+    expected = arguments[0].copy()
+    np.add.at(expected, arguments[2], arguments[1])
+    player = Player(program, arguments)
+    library = Library([player.module])
+    for order in (0, 1, 2):  # in order, whatever the order of the blocks
+        np.testing.assert_array_equal(player.run(library, order)[0], expected)
+    assert ("atomicAdd" in player.module.source) == (dtype in ("i4", "u8"))
+    if dtype.startswith("f"):
+        with config.changed(gpu_scatter="atomic"):
+            player = Player(program, arguments)
+        (found,) = player.run(Library([player.module]), 1)
+        assert "atomicAdd" in player.module.source
+        np.testing.assert_allclose(found, expected, rtol=1e-3 if dtype == "f4" else 1e-9)
 
 
 def test_equal_programs_have_equal_sources():

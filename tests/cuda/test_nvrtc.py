@@ -9,13 +9,14 @@ from cuda.test_bodies import program_of
 from cuda.test_draws import drawing
 from cuda.test_groups import CASES, updates
 from cuda.test_halves import cast_program, half_program, stored_programs
-from cuda.test_kernels import LINES, running
+from cuda.test_kernels import LINES, repeated, running
 from cuda.test_matrices import CASES as MATRICES
 from cuda.test_matrices import program_of as matrices_of
 from cuda.test_recurrences import CASES as RECURRENCES
 from cuda.test_recurrences import program_of as recurrence_of
 from kernels.building import DTYPES
 
+from tracer import config
 from tracer.run.cuda.kernels import OPTIONS, translate
 
 with warnings.catch_warnings():
@@ -33,6 +34,7 @@ PROGRAMS = {
     **{f"running fold {case}": lambda case=case: running(*case)[0] for case in LINES},
     **{f"recurrence: {name}": lambda name=name: recurrence_of(name) for name in RECURRENCES},
     **{f"matrices: {name}": lambda name=name: matrices_of(name) for name in MATRICES},
+    **{f"sums over repeated indices of {t}": lambda t=t: repeated(t, (3,))[0] for t in ("f4", "f8", "i4", "i8")},
     **{f"a body: {name}": lambda name=name: program_of(name) for name in BODIES},
     "every operation of float16": lambda: half_program()[1].program(),
     "casts of float16": lambda: cast_program()[0].program(),
@@ -46,7 +48,8 @@ PROGRAMS = {
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_it_compiles(name):
-    source = translate(PROGRAMS[name]()).source
+    with config.changed(gpu_scatter="atomic" if name.startswith("sums over") else "ordered"):
+        source = translate(PROGRAMS[name]()).source
     program = nvrtc.createProgram(source, "kernels.cu", (), ())
     try:
         nvrtc.compileProgram(program, (*OPTIONS, "--gpu-architecture=compute_90"))

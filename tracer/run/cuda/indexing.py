@@ -1,16 +1,19 @@
 """Kernels of gathers and scatters.
 
 Scattering is deterministic, repeated indices in order: the rows of the table are dealt out to groups of blocks, and
-every group goes through all indices and does those of its rows one after the other.
+every group goes through all indices and does those of its rows one after the other. Sums of integers do not depend on
+the order, and those of floats may where `config.gpu_scatter` says so: threads add them as they come.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
-from tracer.lower.instructions import Gather, Scatter, Step
+from tracer.config import config
+from tracer.lower.instructions import Buffer, Gather, Scatter, Step
 from tracer.run.cuda.layout import Nest, Operand
-from tracer.run.cuda.loops import Threads, ceiling_power
+from tracer.run.cuda.loops import GRID, Threads, ceiling_power
 from tracer.run.cuda.scalars import memory_name
 from tracer.run.cuda.writer import THREADS, Kernel, ceiling, coordinates, index_type, is_wide, place_of
 
@@ -101,6 +104,33 @@ def gather(kernel: Kernel, node: Gather, number: int, threads: Threads) -> int:
     kernel.close()
     kernel.close()
     return both.points.size * row
+
+
+def is_atomic(node: Scatter, buffers: Sequence[Buffer]) -> bool:
+    """Whether a scatter adds in whatever order: integers, whose sums are the same, and floats where it is asked for."""
+    dtype = buffers[node.out.buffer].dtype
+    exact = dtype.kind in "iu" or config.gpu_scatter == "atomic"
+    return node.mode == "add" and exact and dtype.kind in "iuf" and dtype.itemsize >= 4
+
+
+def atomic_adds(kernel: Kernel, node: Scatter, number: int) -> int:
+    """Write a scatter of which `is_atomic` holds; gives the number of threads that have something to do."""
+    both = _Indexed(kernel, node, number)
+    size = both.points.size * both.rest.size
+    table, inner = both.rest.loads
+    kind = memory_name(table.dtype)
+    unsigned = f"uint{8 * table.dtype.itemsize}" if table.dtype.kind == "i" else kind
+    kernel.loop("i", GRID.first, f"{size}u", GRID.step, both.wide)
+    kernel.line(f"const {index_type(both.wide)} point = i / {both.rest.size}u, element = i % {both.rest.size}u;")
+    both.find("point", "")
+    kernel.open("if (inside)")
+    coordinates(kernel, "element", list(enumerate(both.rest.shape)), both.wide)
+    kernel.line(f"{kind}* const target = {kernel.pointer(table, True)} + at + {place_of(table)};")
+    kernel.line(f"const {kind} value = {kernel.pointer(inner)}[listed + {place_of(inner)}];")
+    kernel.line(f"atomicAdd(reinterpret_cast<{unsigned}*>(target), static_cast<{unsigned}>(value));")
+    kernel.close()
+    kernel.close()
+    return size
 
 
 def scatter(kernel: Kernel, node: Scatter, number: int, alone: bool) -> tuple[int, int]:

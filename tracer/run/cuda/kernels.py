@@ -179,6 +179,9 @@ class _Translator:
             case Gather() as node:
                 count = indexing.gather(kernel, node, part.number, loops.GRID)
                 return [self.finish(kernel, "gather", min(ceiling(count, THREADS), loops.MOST_BLOCKS))]
+            case Scatter() as node if indexing.is_atomic(node, self.program.buffers):
+                count = indexing.atomic_adds(kernel, node, part.number)
+                return [self.finish(kernel, "add", min(ceiling(count, THREADS), loops.MOST_BLOCKS))]
             case Scatter() as node:
                 return [self.finish(kernel, "scatter", *indexing.scatter(kernel, node, part.number, True))]
             case Cumulative() as node:
