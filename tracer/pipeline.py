@@ -437,6 +437,7 @@ class Plan:
         `originals` are the caller's own objects, which `arguments` may be aligned copies of.
         """
         traced = self.traced
+        free = self._free() if self.on_gpu else ()
         inputs = [*arguments, *traced.captured, *self.shared_values()]
         if traced.written or traced.stored:
             pairs = zip(originals, arguments, strict=True)
@@ -445,7 +446,7 @@ class Plan:
         if traced.streams:
             generators.check_apart(originals, traced.streams, traced.name)
         try:
-            outputs = self.executable.run(inputs)
+            outputs = self.executable.run(inputs, free) if free else self.executable.run(inputs)  # type: ignore[call-arg]
         except Exception as error:
             explain(error, self)
             raise
@@ -462,6 +463,12 @@ class Plan:
         for position, value in zip(traced.stored, outputs[last:], strict=False):
             np.copyto(traced.captured[position], value)
         return self.assemble(originals, outputs)
+
+    def _free(self) -> Sequence[int]:
+        """The inputs that are values of shared variables which nobody else holds."""
+        first = self.traced.argument_count + len(self.traced.captured)
+        shared = enumerate(self.traced.shared, first)
+        return [place for place, item in shared if isinstance(item, Shared) and item.is_alone()]
 
     def _brought_home(self, originals: Sequence[Any], outputs: Sequence[Any]) -> list[Any]:
         """The outputs of a GPU, those moved to the host that belong there."""

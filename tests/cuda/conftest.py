@@ -8,6 +8,7 @@ from cuda import cupy_double
 from cuda.player import Library
 
 from tracer import device
+from tracer.run.cuda import executor
 
 
 class RawModule:
@@ -37,5 +38,6 @@ def gpu(monkeypatch):
     device.cupy.cache_clear()
     cupy_double.launches.clear()
     cupy_double.mixed_products.clear()
+    executor.STREAMS.clear()
     yield cupy_double
     device.cupy.cache_clear()

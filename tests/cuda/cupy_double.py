@@ -84,7 +84,7 @@ class ndarray(NDArrayOperatorsMixin):
         return self._host.copy()
 
     def reshape(self, shape: Any) -> "ndarray":
-        return _wrapped(self._host.reshape(shape))
+        return _view(self, self._host.reshape(shape))
 
     T = property(lambda self: _wrapped(self._host.T))
 
@@ -129,7 +129,7 @@ class ndarray(NDArrayOperatorsMixin):
 
     def __getitem__(self, key: Any) -> "ndarray":
         found = self._host[key]
-        return _wrapped(found if isinstance(found, np.ndarray) else np.asarray(found))
+        return _view(self, found if isinstance(found, np.ndarray) else np.asarray(found))
 
     def __setitem__(self, key: Any, value: Any) -> None:
         _not_captured()
@@ -165,6 +165,13 @@ def _garbage(shape: Any, dtype: Any) -> np.ndarray[Any, Any]:
 def _wrapped(array: np.ndarray[Any, Any]) -> ndarray:
     found = ndarray.__new__(ndarray)
     found._host = array
+    return found
+
+
+def _view(base: ndarray, array: np.ndarray[Any, Any]) -> ndarray:
+    """An array that keeps the one alive whose memory it is a part of."""
+    found = _wrapped(array)
+    found.base = base
     return found
 
 

@@ -82,7 +82,6 @@ def test_nothing_waits_for_the_gpu(gpu, monkeypatch, draw):
     assert not copied
     for result in found:
         np.testing.assert_array_equal(result.get(), LOW * draw(here))
-    assert gpu.launches.count("graph") >= 1
 
 
 @pytest.mark.parametrize("bits", ON_GPU)

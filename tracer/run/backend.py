@@ -86,7 +86,7 @@ def load(name: str, graph: Graph, layouts: Sequence[Layout], function: str = "",
     if name == "gpu":
         from tracer.run.cuda import executor  # loads CuPy
 
-        return executor.Executable(graph, layouts, function)
+        return executor.Executable(graph, layouts, function, updates)
     return cpu.Executable(graph, layouts, updates)
 
 

@@ -222,9 +222,11 @@ class SymbolicProgram:
 
     def run(self, *values: Any) -> list[Any]:
         """As a call, without the native path."""
+        alone = self._alone() if self._is_plain and backend.chosen() == "gpu" else []
         flat, plan = self.find_plan(values)
+        free = [len(flat.arrays) - len(self.shared) + number for number in alone]
         try:
-            arrays = plan.executable.run(flat.arrays)
+            arrays = plan.executable.run(flat.arrays, free) if free else plan.executable.run(flat.arrays)  # type: ignore[call-arg]
         except Exception as error:
             self.explain(error, flat.arrays)
             raise
@@ -236,6 +238,10 @@ class SymbolicProgram:
         for variable, value in zip(self.updates, results[count:], strict=True):
             variable.store(value)
         return results[:count]
+
+    def _alone(self) -> list[int]:
+        """The shared variables whose values nobody else holds."""
+        return [number for number, item in enumerate(self.shared) if item.is_alone()]
 
     def _shared_values(self) -> list[Any]:
         """The values of the shared variables, arrays where the program runs."""

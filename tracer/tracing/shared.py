@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import operator
+import sys
 import weakref
 from collections.abc import Callable, Iterable
 from types import SimpleNamespace
@@ -198,6 +199,10 @@ class Shared(SharedVariable, Proxy):  # type: ignore[misc]
         if found is not value:
             self.cell[0] = found
         return found
+
+    def is_alone(self) -> bool:
+        """Whether nobody but this variable holds the array that is its value."""
+        return sys.getrefcount(self.cell[0]) == 2
 
     def set_value(self, value: Any, borrow: bool = False) -> None:
         """Replace the value. The dtype stays; the number of dimensions stays; the shape may change.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,6 +23,7 @@ from tracer.run.cuda.arrays import Addresses, array_at, reach
 from tracer.run.cuda.scalars import has_kernel
 from tracer.run.cuda.steps import ALIGNMENT, DeviceProgram, Kernels, Stretch
 from tracer.run.cuda.storage import narrowed
+from tracer.run.cuda.updates import is_ours, remember
 
 log = logging.getLogger("tracer")
 
@@ -29,6 +31,10 @@ _SEEN = "seen"
 """Stands for the graph of addresses that were met once."""
 _MOST_GRAPHS = 16
 """Sets of addresses for which the CUDA graphs of a program are kept."""
+_HOLDERS = 4
+"""What holds the value of a shared variable during a run, if nobody else does: it, two lists, and who counts."""
+STREAMS: set[int] = set()
+"""The streams that anything has run on."""
 _SMALL = 1 << 16
 """Bytes of an output that is computed in a place of its own and then copied, so that a graph fits the next call too."""
 
@@ -59,15 +65,22 @@ class Executable:
 
     native = None
 
-    def __init__(self, graph: Graph, layouts: Sequence[Layout] | None = None, function: str = "") -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        layouts: Sequence[Layout] | None = None,
+        function: str = "",
+        updates: Sequence[tuple[int, int]] = (),
+    ) -> None:
         cupy = device.cupy()
         self.graph = graph
         with phase("lower"):
             self.program = lower(graph, layouts, has_kernel, partial(narrowed, storage=config.gpu_storage))
         with phase("build"):
             kernels = Kernels(function)
-            self.ready = DeviceProgram(self.program, kernels)
+            self.ready = DeviceProgram(self.program, kernels, updates=updates)
             kernels.build()
+        self.updates = frozenset(output for output, _ in updates)
         self.arena = cupy.empty(max(self.program.arena, 1), np.uint8)
         buffers = list(enumerate(self.program.buffers))
         self.arguments = [(number, buffer.index) for number, buffer in buffers if buffer.kind == "argument"]
@@ -81,13 +94,15 @@ class Executable:
         self.function = function
         self.graphs: dict[tuple[int, ...], Any] = {}
         self.may_capture = True
+        self.has_run = False
         self.stream: Any = None
         self.lock = threading.Lock()  # the arena is one
 
-    def run(self, arrays: Sequence[Any], /) -> list[Any]:
+    def run(self, arrays: Sequence[Any], /, free: Collection[int] = ()) -> list[Any]:
         """Run on arrays of CuPy or NumPy; gives fresh ones of CuPy, which may not be computed yet.
 
-        States of generators that come from the host, and which it has followed, are NumPy's.
+        States of generators that come from the host, and which it has followed, are NumPy's. Of the inputs in `free`,
+        which nobody else holds, some are written over by what replaces them and given back, unless the run fails.
 
         Raises
         ------
@@ -100,8 +115,8 @@ class Executable:
             given = [_aligned(device.to_gpu(array)) for array in arrays]
             with self.lock:
                 self._enter_stream()
-                outputs = self._launch(given, arrays)
-                failed = self.ready.failed()
+                over = self._overwritten(arrays, given, free)
+                outputs, failed = self._launch(given, arrays, over)
         except MemoryError as error:
             self.graphs.clear()
             device.cupy().get_default_memory_pool().free_all_blocks()
@@ -111,7 +126,20 @@ class Executable:
             results = reference.Executable(self.graph).run([device.to_host(array) for array in arrays])
             pairs = zip(map(np.asarray, results), outputs, strict=True)
             return [item if isinstance(output, np.ndarray) else device.to_gpu(item) for item, output in pairs]
+        for output in self.updates:
+            if output not in over and device.is_on_gpu(outputs[output]):
+                remember(outputs[output])
+        self.has_run = True
         return outputs
+
+    def _overwritten(self, arrays: Sequence[Any], given: Sequence[Any], free: Collection[int]) -> dict[int, int]:
+        """The outputs that are written where an input is, in a run of these inputs, and which."""
+        # The first run may yet fail in a library. On several streams, something may still read what is there.
+        if not self.has_run or config.check_nan or len(STREAMS) > 1:
+            return {}
+        alone = {place for place in free if given[place] is arrays[place] and is_ours(given[place])}
+        alone = {place for place in alone if sys.getrefcount(given[place]) == _HOLDERS}
+        return {output: place for output, place in self.ready.overwriting.items() if place in alone}
 
     def on_host(self) -> list[str]:
         """The functions that are called, and the distributions that are drawn from, on the host."""
@@ -123,14 +151,19 @@ class Executable:
         if self.stream is not None and self.stream.ptr != stream.ptr:
             self.stream.synchronize()
         self.stream = stream
+        STREAMS.add(stream.ptr)
 
-    def _launch(self, given: Sequence[Any], arrays: Sequence[Any]) -> list[Any]:
+    def _launch(self, given: Sequence[Any], arrays: Sequence[Any], over: Mapping[int, int]) -> tuple[list[Any], bool]:
+        """The outputs, and whether a kernel has found something wrong: then no input is changed."""
         cupy = device.cupy()
         ready = self.ready
-        outputs = [
-            cupy.empty(buffer.shape, buffer.dtype) if place is None else place
-            for buffer, place in zip(self.outputs, self.places, strict=True)
+        # All memory is there before anything is written over.
+        results = [
+            given[over[number]] if number in over else cupy.empty(buffer.shape, buffer.dtype)
+            for number, buffer in enumerate(self.outputs)
         ]
+        pairs = enumerate(zip(results, self.places, strict=True))
+        outputs = [result if place is None or number in over else place for number, (result, place) in pairs]
         arguments = [array.data.ptr for array in given]
         written = [array.data.ptr for array in outputs]
         addresses = ready.addresses(arguments, written, self.arena.data.ptr)
@@ -138,15 +171,18 @@ class Executable:
             if isinstance(arrays[place], np.ndarray):
                 addresses.note(number, arrays[place])
         for number, stretch in enumerate(ready.stretches):
+            if over and number == ready.checked and ready.failed():
+                return results, True
             if stretch.is_capturable and self.may_capture:
                 self._replay((number, *arguments, *written), stretch, addresses)
             else:
                 stretch.launch(addresses)
+        for result, output in zip(results, outputs, strict=True):
+            if result is not output:
+                result[...] = output
         known = [addresses.known.get(number) for number in self.numbers]
-        return [
-            state if state is not None else output.copy() if place is not None else output
-            for state, output, place in zip(known, outputs, self.places, strict=True)
-        ]
+        found = [result if state is None else state for state, result in zip(known, results, strict=True)]
+        return found, not over and ready.failed()
 
     def _replay(self, key: tuple[int, ...], stretch: Stretch, addresses: Addresses) -> None:
         """Launch at addresses: one by one the first time, and later as one CUDA graph."""

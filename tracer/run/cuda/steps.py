@@ -31,6 +31,7 @@ from tracer.run.cuda.draws import Drawn, drawn_by
 from tracer.run.cuda.kernels import ERROR, OPTIONS, Launch, Module, source_of, translate
 from tracer.run.cuda.products import Product
 from tracer.run.cuda.scalars import Functions
+from tracer.run.cuda.updates import candidates, start_of_tail, within_tail
 
 ALIGNMENT = 16
 """Bytes to which arguments are aligned at least: what one instruction loads."""
@@ -152,6 +153,10 @@ class DeviceProgram:
         Whether they do nothing but launch kernels, always the same ones.
     stretches : list of Stretch
         The steps again, those that are capturable and follow one another together.
+    overwriting : dict of int to int
+        Outputs that may lie where an argument is, and which.
+    checked : int
+        The stretch before which it must be known that nothing has failed, if they do.
     """
 
     def __init__(
@@ -160,9 +165,12 @@ class DeviceProgram:
         kernels: Kernels,
         alignment: int = ALIGNMENT,
         lent: Mapping[int, int] | None = None,
+        updates: Sequence[tuple[int, int]] = (),
     ) -> None:
         cupy = device.cupy()
         self.program = program
+        wanted = candidates(program, updates)
+        lent = wanted or lent
         self.module: Module = translate(program, alignment, lent)
         self.constants = [cupy.asarray(constant) for constant in program.constants]
         self.workspace = cupy.empty(max(self.module.workspace, 1), np.uint8)
@@ -171,6 +179,7 @@ class DeviceProgram:
         self.error = cupy.asarray(np.array(_NOTHING_WRONG))
         kernels.add(self.module)
         self.steps: list[Step] = []
+        ends: list[int] = []
         parts = zip(program.instructions, program.nodes, self.module.launches, strict=True)
         for instruction, nodes, found in parts:
             if found is None:
@@ -178,10 +187,26 @@ class DeviceProgram:
             else:
                 self.steps += [KernelLaunch(kernels, launch) for launch in found]
                 self.steps += _states_after(instruction, program)
+            ends.append(len(self.steps))
         self.is_capturable = all(step.is_capturable for step in self.steps)
-        parts_of_a_kind = groupby(self.steps, lambda step: step.is_capturable)
-        self.stretches = [Stretch(is_capturable, tuple(own)) for is_capturable, own in parts_of_a_kind]
+        self.overwriting, tail = self._overwriting(wanted, ends)
+        self.stretches = _stretches(self.steps[:tail])
+        self.checked = len(self.stretches)
+        self.stretches += _stretches(self.steps[tail:])
         self.followed = _only_drawn(program)
+
+    def _overwriting(self, wanted: Mapping[int, int], ends: Sequence[int]) -> tuple[dict[int, int], int]:
+        """The outputs that may lie where an argument is, and the steps before which failures are looked for."""
+        starts = [0, *ends]
+        sure = [all(map(_is_sure, self.steps[start:end])) for start, end in zip(starts, ends, strict=False)]
+        launches = [own or () for own in self.module.launches]
+        tail = start_of_tail(launches, sure)
+        found = within_tail(self.program, launches, tail, wanted)
+        return found, starts[tail] if found and self.can_fail() else len(self.steps)
+
+    def can_fail(self) -> bool:
+        """Whether a kernel may find something wrong with the values."""
+        return self.may_fail or any(inner.can_fail() for step in self.steps for inner in getattr(step, "programs", ()))
 
     def addresses(self, arguments: Sequence[int], outputs: Sequence[int], arena: int) -> Addresses:
         """Where all buffers are, and behind them the workspace and the error of the kernels."""
@@ -217,6 +242,15 @@ class DeviceProgram:
             self.error.fill(_NOTHING_WRONG)
         inner = [program.failed() for step in self.steps for program in getattr(step, "programs", ())]
         return own or any(inner)
+
+
+def _stretches(steps: Sequence[Step]) -> list[Stretch]:
+    return [Stretch(kind, tuple(own)) for kind, own in groupby(steps, lambda step: step.is_capturable)]
+
+
+def _is_sure(step: Step) -> bool:
+    """Whether a step does nothing but launch kernels, of which none looks for what is wrong with the values."""
+    return step.is_capturable and not any(inner.can_fail() for inner in getattr(step, "programs", ()))
 
 
 class KernelLaunch:
