@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from scipy import integrate, interpolate, stats
+from scipy import integrate, interpolate, sparse, stats
 
 import tracer
 from tracer import errors
@@ -260,6 +260,37 @@ def test_names_of_other_libraries_have_hints():
 def test_what_scipy_cannot_trace_can_be_an_op(function, name):
     text = fails(function, X, match=name)
     assert "custom_op" in text and "site-packages" not in text
+
+
+def test_products_with_sparse_matrices_can_be_ops():
+    matrix = sparse.csr_array(np.arange(6.0).reshape(2, 3))
+    for function in (lambda x: matrix @ x, lambda x: x @ matrix.T, lambda x: x + matrix, lambda x: matrix.dot(x)):
+        text = fails(function, X, error=(errors.TraceError, TypeError), match="sparse matrix A that stays")
+    lines = [line.strip() for line in text.splitlines() if " = tracer.custom_op" in line]
+    names = {"tracer": tracer, "A": matrix}
+    exec("\n".join(lines), names)
+    hessian = tracer.hessian(lambda x: np.sum(names["times"](x) ** 2))(X)
+    np.testing.assert_allclose(hessian, 2 * (matrix.T @ matrix).toarray())
+
+
+@pytest.mark.parametrize(
+    ("x", "hint"),
+    [
+        (np.ones(2, ">f4"), "x.astype(x.dtype.newbyteorder('='))"),
+        (np.ones(2, np.float16), "x.astype(np.float32)"),
+        (np.ones(2, np.clongdouble), "x.astype(np.complex128)"),
+        (np.array(["2020-01-01", "2020-01-03"], "M8[D]"), "(x - x[0]) / np.timedelta64(1, 's')"),
+        (np.ones(2, "m8[s]"), "x / np.timedelta64(1, 's')"),
+        (np.ones(2, object), "np.array(x.tolist(), dtype=float)"),
+        (np.array(["a", "b"]), "names, x = np.unique(x, return_inverse=True)"),
+        (np.ones(2, [("p", "f8"), ("q", "f8")]), "x['p']"),
+    ],
+)
+def test_other_dtypes_can_be_converted(x, hint):
+    assert f"HINT: convert it first: {hint}" in fails(lambda x: x + 1, x, error=TypeError, match="cannot")
+    names = {"np": np, "x": x}
+    exec(hint if hint.startswith("names") else f"x = {hint}", names)
+    assert tracer.compile(lambda x: x + 1)(names["x"]).shape == (2,)
 
 
 def test_objects_are_no_nests():

@@ -183,6 +183,13 @@ HINT_SCIPY = (
     "{function} computes where no trace can follow. Make the call an op with rules of its own,\n"
     "    op = tracer.custom_op(lambda x: ..., vjp=lambda g, y, x: ...), or without any by tracer.pure_callback."
 )
+HINT_SPARSE = (
+    "a product with a sparse matrix A that stays the same is an op, and so is its transpose:\n"
+    "    times = tracer.custom_op('times', lambda x: A @ x, vjp=lambda g, y, x: times_t(g))\n"
+    "    times_t = tracer.custom_op('times_t', lambda x: A.T @ x, vjp=lambda g, y, x: times(g))\n"
+    "then y = times(x). tracer.function has sparse matrices as arguments: tracer.sparse."
+)
+SPARSE_OPERAND = "a {type} of scipy.sparse cannot be traced.\nHINT: {hint}"
 HINT_ITERATE = "a traced value can be iterated only along a known first dimension: for i in range(x.shape[0]): x[i]"
 HINT_ATTRIBUTE = "use a NumPy function on the traced value, or call it on the result, outside the traced function."
 HINT_FORMAT = "return the value and print it outside the traced function; {x.shape} and {x} work in it."
@@ -194,8 +201,7 @@ UNSUPPORTED = "{function} has no traced form.\nHINT: {hint}"
 UNSUPPORTED_METHOD = "the method {method!r} of ufunc {function} has no traced form here.\nHINT: {hint}"
 UNSUPPORTED_ARGUMENT = "{function} is traced without its argument {argument}.\nHINT: {hint}"
 UNSUPPORTED_DTYPE = (
-    "arrays of dtype {dtype} cannot be traced; {name} has it.\n"
-    "HINT: convert it first, e.g. x.astype(np.float64). Traced dtypes: {known}."
+    "arrays of dtype {dtype} cannot be traced; {name} has it.\nHINT: convert it first: {hint}. Traced dtypes: {known}."
 )
 NON_SCALAR_COST = (
     "the cost must be a scalar, but it has type {type}.\n"

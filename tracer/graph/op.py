@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from tracer.errors import UNSUPPORTED_DTYPE, TraceError, message
+from tracer.errors import TraceError
+from tracer.errors.dtypes import unsupported_dtype
 from tracer.graph.batching import aligned, spread_all
 from tracer.types import DTYPES, ArrayType, TupleType, broadcast_shapes, is_supported, resolve_ufunc
 
@@ -277,7 +278,7 @@ def _supported(name: str, dtypes: tuple[np.dtype[Any], ...]) -> tuple[np.dtype[A
     for dtype in dtypes:
         if not is_supported(dtype):
             known = ", ".join(map(str, DTYPES))
-            raise TraceError(message(UNSUPPORTED_DTYPE, dtype=dtype, name=f"the result of {name}", known=known))
+            raise TraceError(unsupported_dtype(dtype, f"the result of {name}", known))
     return dtypes
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tracer import errors
+from tracer.errors.dtypes import unsupported_dtype
 from tracer.graph.op import Op, batched_as, composite, declare, method
 from tracer.graph.rules import lift, literal, static_int
 from tracer.types import DTYPES, ArrayType, is_supported, normalize_axis
@@ -131,7 +132,7 @@ def _view(a: Any, dtype: Any = None, type: Any = None) -> Any:
         return a[...]
     target = np.dtype(dtype)
     if not is_supported(target):
-        text = errors.message(errors.UNSUPPORTED_DTYPE, dtype=target, name="view", known=", ".join(map(str, DTYPES)))
+        text = unsupported_dtype(target, "view", ", ".join(map(str, DTYPES)))
         raise errors.TraceError(text)
     if target == a.dtype:
         return a[...]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tracer.errors.dtypes import refuse_sparse
 from tracer.graph.batching import aligned
 from tracer.graph.matrix_rules import conjugated, turned
 from tracer.graph.op import FUNCTIONS, Function, Op, composite, declare, method
@@ -70,6 +71,7 @@ def _matmul(x1: Any, x2: Any) -> Any:
     a, b = lift(x1, x2)
     for number, item in enumerate((a, b)):
         if np.ndim(item) == 0:
+            refuse_sparse((x1, x2)[number])
             raise ValueError(
                 f"matmul: Input operand {number} does not have enough dimensions (has 0, gufunc core with signature "
                 f"{_SIGNATURE} requires 1)"

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tracer import errors
+from tracer.errors.dtypes import unsupported_dtype
 from tracer.graph.op import FUNCTIONS, Function, Op, batched_as, composite, declare, elementwise, method
 from tracer.graph.rules import is_traced, known
 from tracer.types import DTYPES, ArrayType, is_supported, promote, real_dtype, resolve_ufunc
@@ -346,7 +347,7 @@ def _astype(
     if not np.can_cast(x.dtype, target, casting):  # type: ignore[arg-type]
         raise TypeError(f"Cannot cast array data from {x.dtype!r} to {target!r} according to the rule {casting!r}")
     if not is_supported(target):
-        text = errors.message(errors.UNSUPPORTED_DTYPE, dtype=target, name="astype", known=", ".join(map(str, DTYPES)))
+        text = unsupported_dtype(target, "astype", ", ".join(map(str, DTYPES)))
         raise errors.TraceError(text)
     result = x if target == x.dtype and not copy else ASTYPE(x, dtype=target)
     if order in ("C", "F") and None not in x.shape:

@@ -13,6 +13,7 @@ import numpy as np
 
 from tracer import device, errors
 from tracer.errors import branches
+from tracer.errors.dtypes import refuse_sparse
 from tracer.errors.elsewhere import ATTRIBUTES
 from tracer.graph.node import Node, constant, item_nodes, make_node
 from tracer.graph.op import OPS, Op
@@ -257,7 +258,8 @@ class Proxy:
         line = errors.user_line()
         function = errors.scipy_call()
         if function is not None:
-            hint = errors.HINT_SCIPY.format(function=function)
+            is_sparse = function.endswith("scipy.sparse")
+            hint = errors.HINT_SPARSE if is_sparse else errors.HINT_SCIPY.format(function=function)
         error = errors.ConcretizationError(errors.message(text, line, what=what, value=describe(self._node), hint=hint))
         error.line = line
         active = trace.current()
@@ -384,6 +386,7 @@ def unwrap(value: Any, dtype: np.dtype[Any] | None = None) -> Node:
     elif device.is_on_gpu(value):
         node = _array(device.to_gpu(value))
     else:
+        refuse_sparse(value)
         node = _array(_checked(np.asarray(value)))
     if dtype is not None and node.type.dtype != dtype:
         if node.is_constant:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tracer import device, errors
+from tracer.errors.dtypes import unsupported_dtype
 from tracer.graph.node import Node, input_node
 from tracer.graph.op import OPS
 from tracer.tracing import dispatch, trace
@@ -531,9 +532,7 @@ def shared(
         return SharedObject(GenericType(), value if borrow else copy.deepcopy(value), name)
     array = _value_at(value, target, borrow)
     if not is_supported(array.dtype):
-        raise TypeError(
-            errors.message(errors.UNSUPPORTED_DTYPE, dtype=array.dtype, name=name or "the value", known=trace.KNOWN)
-        )
+        raise TypeError(unsupported_dtype(array.dtype, name or "the value", trace.KNOWN))
     variable = Shared(array, name, broadcastable)
     variable.casting = (strict, allow_downcast)
     return variable

@@ -10,6 +10,7 @@ import numpy as np
 
 from tracer import errors
 from tracer.config import config
+from tracer.errors.dtypes import unsupported_dtype
 from tracer.graph.node import input_node
 from tracer.tracing import trace
 from tracer.tracing.first_rows import FirstRows
@@ -84,9 +85,7 @@ class TensorType(Type):
     ) -> None:
         self.numpy_dtype = np.dtype(config.floatX if dtype == "floatX" else dtype)
         if not is_supported(self.numpy_dtype):
-            raise TypeError(
-                errors.message(errors.UNSUPPORTED_DTYPE, dtype=dtype, name=name or "a type", known=trace.KNOWN)
-            )
+            raise TypeError(unsupported_dtype(dtype, name or "a type", trace.KNOWN))
         if broadcastable is None:
             broadcastable = [size == 1 for size in shape or ()]
         self.broadcastable = tuple(bool(item) for item in broadcastable)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tracer import device, errors
+from tracer.errors.dtypes import unsupported_dtype
 from tracer.graph.node import Node, constant, input_node
 from tracer.tracing.questions import Place, Questions
 from tracer.tracing.reads import SMALL, Reads, checksum, place_of
@@ -35,7 +36,7 @@ def check_array(value: Any, name: str) -> None:
 def check_dtype(array: Any, name: str) -> None:
     """Raise TypeError for a dtype that cannot be traced."""
     if not is_supported(array.dtype):
-        raise TypeError(errors.message(errors.UNSUPPORTED_DTYPE, dtype=array.dtype, name=name, known=KNOWN))
+        raise TypeError(unsupported_dtype(array.dtype, name, KNOWN))
 
 
 EXAMPLES: weakref.WeakSet[Node] = weakref.WeakSet()
