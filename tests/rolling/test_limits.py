@@ -14,7 +14,7 @@ def steps(x, count):
 
 
 def test_short_loops_stay_unrolled_and_long_ones_do_not():
-    for count, is_rolled in ((100, False), (5000, True)):
+    for count, is_rolled in ((40, False), (200, True), (5000, True)):
         compiled = tracer.compile(steps)
         compiled(np.ones(3), count)
         assert ("rolls the loop" in compiled.explain()) == is_rolled

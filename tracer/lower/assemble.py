@@ -226,14 +226,14 @@ class Assembly:
     def is_mostly_new(self, base: Node, piece: Node, region: Region) -> bool:
         """Whether to leave the base alone and copy only what is around a window that takes most of it.
 
-        That is so if the base could not be written in place: it is an argument, the piece is computed point by point
-        from elements other than those it replaces, or something else reads these too.
+        That is so if the base could not be written in place: it is an argument, or a part of something, the piece is
+        computed point by point from elements other than those it replaces, or something else reads these too.
         """
         value = self.values[base]
         old = value.source
         if old is None or not self.takes_most(region, base.type.size):
             return False
-        if not old.is_computed:
+        if not old.is_computed or value is not old.value:
             return True
         window = region.window(old.strides)
         reads: dict[Node, int] = {piece: self.uses[piece]}

@@ -159,6 +159,7 @@ def _pruned(node: Node, use: Use) -> list[Node | None] | None:
     if not draft.steps:
         return _never_run(draft)
     _drop_outputs(draft, use)
+    _keep_in_states(draft)
     _share_outputs(draft)
     _settle_inputs(draft)
     _shorten_states(draft, use)
@@ -229,6 +230,29 @@ def _drop_outputs(draft: Draft, use: Use) -> None:
     draft.carries = [carry for carry in draft.carries if carry in carries]
 
 
+def _keep_in_states(draft: Draft) -> None:
+    """Make a state of a carry that is stacked, before a step or after it: its rows are then written once."""
+    if draft.frame.reverse or not draft.is_plain:
+        return
+    stacked = {output.result for output in draft.outputs}
+    for carry in list(draft.carries):
+        if carry.result is carry.node or stacked.isdisjoint((carry.node, carry.result)):
+            continue
+        own = carry.node.type.known_shape
+        first = make_node(OPS["reshape"], (carry.initial,), {"shape": (1, *own)})
+        state = State([carry.node], [1], first, carry.result)
+        draft.carries.remove(carry)
+        draft.states.append(state)
+        history = draft.stand_in(state)
+        if carry.own is not None:
+            last = _rows(history, draft.steps, 1)
+            draft.replaced[carry.own] = make_node(OPS["reshape"], (last,), {"shape": own})
+        for output in [output for output in draft.outputs if output.result is carry.node]:
+            draft.outputs.remove(output)
+            if output.own is not None:
+                draft.replaced[output.own] = _rows(history, 0, draft.steps)
+
+
 def _share_outputs(draft: Draft) -> None:
     """Read outputs that are stored anyway from where they are."""
     rows = {slot.node: slot.outer for slot in draft.sequences} if draft.is_plain else {}
@@ -248,8 +272,12 @@ def _share_outputs(draft: Draft) -> None:
 def _rows_written(draft: Draft, state: State) -> Node:
     """The rows of a state that steps write."""
     history = draft.stand_in(state)
-    index = ((history.type.known_shape[0] - draft.steps, draft.steps, 1), *((0, size, 1) for size in history.shape[1:]))
-    return make_node(OPS["slice"], (history,), {"index": index})
+    return _rows(history, history.type.known_shape[0] - draft.steps, draft.steps)
+
+
+def _rows(stacked: Node, start: int, count: int) -> Node:
+    index = ((start, count, 1), *((0, size, 1) for size in stacked.type.known_shape[1:]))
+    return make_node(OPS["slice"], (stacked,), {"index": index})
 
 
 def _settle_inputs(draft: Draft) -> None:

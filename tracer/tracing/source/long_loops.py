@@ -19,7 +19,7 @@ from tracer.tracing.source.rolled_numbers import Refused
 from tracer.tracing.source.rolling import Place, Rolling
 from tracer.tracing.weak import NeedsStatic
 
-MANY_NODES = 5000
+MANY_NODES = 300
 """Nodes after which a trace looks for a loop that makes them."""
 _MOST_REFUSALS = 8
 Made = TypeVar("Made")

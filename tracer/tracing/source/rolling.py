@@ -24,9 +24,9 @@ from tracer.tracing.source.rolled_state import Changes, Missing, Slot
 
 FIRST = 2
 """Iterations that Python does before a loop is rolled."""
-FEWEST = 24
+FEWEST = 16
 """Steps that are worth a loop."""
-MOST_NODES = 4000
+MOST_NODES = 250
 """Nodes that a loop may record if it is not rolled."""
 _MOST_PASSES = 8
 Place = tuple[str, int]
