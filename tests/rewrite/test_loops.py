@@ -140,6 +140,29 @@ def test_a_state_of_which_the_last_row_is_used_is_a_carry():
     assert loop.params["frame"].lags == ((1,),)
 
 
+def test_a_carry_that_is_stacked_is_a_state():
+    def function(x, c):
+        def body(row, c):
+            new = np.tanh(c * row)
+            return [], [new], [c, new]
+
+        made = scan(body, [x], carries=[c])
+        return (*made.carries, *made.outputs)
+
+    (loop,) = scans(check(graph_of(function, (4, 3), (3,))))
+    assert loop.params["frame"].lags == ((1,),)
+    assert not loop.params["frame"].carries and not loop.params["frame"].outputs
+
+
+def test_most_of_a_row_is_replaced_in_a_copy():
+    def function(x):
+        u = scan(lambda u: ([], [np.sin(u)], [u]), carries=[x], n_steps=3).outputs[0][1]
+        u[1:-1, 1:-1] = u[:-2, 1:-1] * u[2:, 1:-1]
+        return (u,)
+
+    check(graph_of(function, (300, 300)))
+
+
 def test_outputs_that_are_stored_elsewhere_are_read_there():
     def function(x, s):
         def body(row, s):

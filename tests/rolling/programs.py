@@ -356,6 +356,23 @@ def gauss_seidel(x):
     return u
 
 
+def parts_of_rows(x):
+    u = np.outer(x[:40], np.cos(x[:7]))
+    for i in range(1, len(u) - 1):
+        u[i, 1:-1] = 0.25 * (u[i - 1, 1:-1] + u[i + 1, 1:-1] + u[i, :-2] + u[i, 2:])
+        u[i, ::3] *= 0.5
+        u[i, 0] += u[i - 1, 1]
+    return u
+
+
+def parts_of_columns(x):
+    u = np.outer(np.cos(x[:7]), x[:40])
+    for i in range(len(x[:38]), 0, -1):
+        u[1:-1, i] += 0.25 * u[2:, i + 1]
+        u[0, i] = u[1, i] * u[2, i - 1]
+    return u
+
+
 def wrap_negative(x):
     u = x * 1.0
     for i in range(60):
@@ -545,6 +562,8 @@ ROLLED = (
     augmented,
     weak_float32,
     gauss_seidel,
+    parts_of_rows,
+    parts_of_columns,
     wrap_negative,
     where,
     comparisons,

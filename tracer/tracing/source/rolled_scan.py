@@ -21,6 +21,7 @@ from tracer.graph.op import OPS
 from tracer.ops.indexing import GATHER, SCATTER_SET
 from tracer.ops.scan import SCAN
 from tracer.records import NamedTuple
+from tracer.tracing.source.rolled_parts import of_whole_rows
 from tracer.types import ArrayType
 
 LONGEST_SEQUENCE = 1 << 16
@@ -63,6 +64,9 @@ def build(
     handed: Sequence[Handed], outputs: Sequence[Node], tables: Mapping[Node, Any], steps: int
 ) -> tuple[list[Node], list[Node]]:
     """Make the scan of a body; gives the last values of what is handed on, and the outputs, stacked."""
+    heads = of_whole_rows([*(item.result for item in handed), *outputs], tables)
+    handed = [item._replace(result=head) for item, head in zip(handed, heads, strict=False)]
+    outputs = heads[len(handed) :]
     made = _Draft(steps, tables)
     rest: list[Handed] = []
     written: list[Written] = []
@@ -73,7 +77,7 @@ def build(
             rest.append(item)
         else:
             written.append(found)
-    heads = [*(item.value for item in written), *(item.result for item in rest), *outputs]
+    heads = (*(item.value for item in written), *(item.result for item in rest), *outputs)
     varying = depends_on(heads, [*(item.node for item in handed), *tables])
     own = {item.node for item in handed}
     for array in written:
