@@ -26,3 +26,18 @@ def test_ten_thousand_steps_compile_in_the_work_of_a_few_hundred():
 
     work(6000)
     assert work(60000) < 1.5 * work(6000)
+
+
+def test_weights_of_a_list_are_not_put_together_for_a_few_nodes():
+    def network(weights, x):
+        for weight in weights:
+            x = np.tanh(x @ weight) + x
+        return np.sum(x)
+
+    x = np.linspace(0, 1, 32)
+    for count, is_rolled in ((120, False), (2000, True)):
+        compiled = tracer.compile(network)
+        weights = [np.eye(32) * 0.01 * place for place in range(count)]
+        for scale in (1.0, 0.5):
+            np.testing.assert_allclose(compiled(weights, x * scale), network(weights, x * scale))
+        assert ("rolls the loop" in compiled.explain()) == is_rolled

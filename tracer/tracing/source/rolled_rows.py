@@ -56,6 +56,11 @@ def has_rows(value: Any) -> bool:
     return type(value) in (list, tuple) and len(value) > 1 and any(type(item) is Row for item in value)
 
 
+def copied(values: Sequence[Any]) -> int:
+    """How many elements `stacked_rows` would have to copy: none of what a loop has left together."""
+    return sum(int(np.size(value)) for value in values if type(value) is not Row)
+
+
 def stacked_rows(values: Sequence[Any]) -> Any:
     """A list of arrays as one array, rows that stand together as what they are rows of; None if that is not one."""
     parts: list[Any] = []

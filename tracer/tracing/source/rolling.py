@@ -28,6 +28,8 @@ FEWEST = 16
 """Steps that are worth a loop."""
 MOST_NODES = 250
 """Nodes that a loop may record if it is not rolled."""
+WORTH_COPIES = 4000
+"""Nodes to be spared for which arrays of a list are put together at every call."""
 _MOST_PASSES = 8
 Place = tuple[str, int]
 
@@ -69,9 +71,12 @@ class Loop:
     ----------
     entering : bool
         Whether the iteration that begins takes the names in `handed_on` from `values`.
+    spared : int
+        The nodes that are not recorded because the loop is rolled.
     """
 
     entering = False
+    spared = 0
     values: tuple[Any, ...] = ()
 
     def __init__(
@@ -113,6 +118,7 @@ class Loop:
         made, self._nodes = recorded() - self._nodes, recorded()
         left = self._length - self._next - 1
         if self._next == FIRST and left >= FEWEST and made * left > MOST_NODES:
+            self.spared = made * left
             self._begin(sys._getframe(1))
             return self._enter()
         if type(self._iterable) is list:

@@ -20,9 +20,11 @@ from tracer.tracing.source import reading, rewriting, rolled_rows
 from tracer.tracing.source.rolled_items import DESCRIBED, Combined, is_one_pass
 from tracer.tracing.source.rolled_numbers import RolledNumber, Steps, array_key, has_number, is_number
 from tracer.tracing.source.rolled_state import Changes, Missing
-from tracer.tracing.source.rolling import Place, Rolling
+from tracer.tracing.source.rolling import WORTH_COPIES, Place, Rolling
 from tracer.tracing.source.session import Session, is_traced
 
+_FEW = 1 << 10
+"""Elements that are put together whatever it spares."""
 _CONTAINERS = (list, dict, set, deque, bytearray)
 _READING = frozenset(("copy", "count", "index", "get", "items", "keys", "values", "isdisjoint", "issubset", "union"))
 _WRITING = frozenset(("fill", "put", "sort", "partition", "setfield", "byteswap", "resize", "setflags", "itemset"))
@@ -209,6 +211,8 @@ class RollingSession(Session):
         if all(type(value) in (int, float) for value in own):
             return key.steps.number(own)
         if all(isinstance(value, Proxy | np.ndarray | np.generic) for value in holder):
+            if self.rolling.passes[-1].spared <= WORTH_COPIES and rolled_rows.copied(holder) > _FEW:
+                self.rolling.refuse()
             stack = rolled_rows.stacked_rows(holder)
             if stack is not None:
                 for changes in self._changes:
