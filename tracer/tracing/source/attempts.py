@@ -19,7 +19,7 @@ _TYPE_QUESTIONS = frozenset(("isinstance", "isscalar", "type"))
 """Names of functions that answer for a proxy what they would not for an array, without an error."""
 _MOST_ROUNDS = 4
 """Traces of rewritten code in which arrays of before turn up that are written; each may lead on to others."""
-_IN_VAIN = 16
+_IN_VAIN = 64
 """How many times the nodes of a long loop a trace may record that rolls loops, before it is given up."""
 Made = TypeVar("Made")
 _COPIED = 1 << 24
