@@ -20,6 +20,21 @@ def test_short_loops_stay_unrolled_and_long_ones_do_not():
         assert ("rolls the loop" in compiled.explain()) == is_rolled
 
 
+def test_passes_over_large_arrays_stay_one_pass():
+    for size, is_rolled in ((100, True), (10_000, False)):
+
+        def passes(x):
+            y = x
+            for i in range(90):
+                y = np.minimum(y * y + x, 2.0) + i
+            return y
+
+        compiled, x = tracer.compile(passes), np.linspace(-1.0, 1.0, size)
+        for sign in (1.0, -0.5):
+            np.testing.assert_allclose(compiled(x * sign), passes(x * sign))
+        assert ("rolls the loop" in compiled.explain()) == is_rolled
+
+
 def test_ten_thousand_steps_compile_in_the_work_of_a_few_hundred():
     def work(count):
         return count_lines(tracer.compile(tracer.value_and_grad(steps)).plan, np.ones(3), count)
@@ -29,13 +44,18 @@ def test_ten_thousand_steps_compile_in_the_work_of_a_few_hundred():
 
 
 def test_weights_of_a_list_are_not_put_together_for_a_few_nodes():
-    def network(weights, x):
+    def deep(weights, x):
+        for weight in weights:
+            x = np.tanh(x @ weight) + x
+        return np.sum(x)
+
+    def deeper(weights, x):
         for weight in weights:
             x = np.tanh(x @ weight) + x
         return np.sum(x)
 
     x = np.linspace(0, 1, 32)
-    for count, is_rolled in ((120, False), (2000, True)):
+    for network, count, is_rolled in ((deep, 120, False), (deeper, 2000, True)):
         compiled = tracer.compile(network)
         weights = [np.eye(32) * 0.01 * place for place in range(count)]
         for scale in (1.0, 0.5):

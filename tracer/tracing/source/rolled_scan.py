@@ -24,6 +24,8 @@ from tracer.records import NamedTuple
 from tracer.tracing.source.rolled_parts import of_whole_rows
 from tracer.types import ArrayType
 
+_LARGE = 1 << 12
+"""Elements of an array that is not worked on again and again for nothing."""
 LONGEST_SEQUENCE = 1 << 16
 """Steps up to which the numbers of the steps are read from an array; a longer loop counts them."""
 LARGEST_STACK = 1 << 26
@@ -58,6 +60,17 @@ class Written(NamedTuple):
     axes: tuple[int, ...]
     value: Node
     reads: dict[Node, int]
+
+
+def is_one_pass(handed: Sequence[Handed], outputs: Sequence[Node], tables: Mapping[Node, Any]) -> bool:
+    """Whether steps do nothing to large arrays but treat each of their elements alone.
+
+    Unrolled, they are one pass over these arrays, and what two steps in a row compute both is computed once.
+    """
+    heads = [*(item.result for item in handed), *outputs]
+    varying = depends_on(heads, [*(item.node for item in handed), *tables])
+    large = [node for node in varying if not node.has_items and node.type.size >= _LARGE]
+    return bool(large) and all(node.op.family in ("leaf", "elementwise") for node in large)
 
 
 def build(

@@ -28,8 +28,8 @@ FEWEST = 16
 """Steps that are worth a loop."""
 MOST_NODES = 250
 """Nodes that a loop may record if it is not rolled."""
-WORTH_COPIES = 4000
-"""Nodes to be spared for which arrays of a list are put together at every call."""
+WORTH_SLOWER = 4000
+"""Nodes to be spared for which a call may take longer than unrolled: arrays of a list are put together, for one."""
 _MOST_PASSES = 8
 Place = tuple[str, int]
 
@@ -194,6 +194,8 @@ class Loop:
         handed = [item for slot in self._slots for item in slot.handed()] + changes.handed()
         outputs = changes.outputs()
         if rolled_scan.may_hide_zeros(handed, outputs, self.steps.tables):
+            rolling.refuse()
+        if self.spared <= WORTH_SLOWER and rolled_scan.is_one_pass(handed, outputs, self.steps.tables):
             rolling.refuse()
         line = Line(*self.place, self._function)
         results, stacked = rolled_scan.build(handed, outputs, self.steps.tables, self.steps.count)

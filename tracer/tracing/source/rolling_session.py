@@ -20,7 +20,7 @@ from tracer.tracing.source import reading, rewriting, rolled_rows
 from tracer.tracing.source.rolled_items import DESCRIBED, Combined, is_one_pass
 from tracer.tracing.source.rolled_numbers import RolledNumber, Steps, array_key, has_number, is_number
 from tracer.tracing.source.rolled_state import Changes, Missing
-from tracer.tracing.source.rolling import WORTH_COPIES, Place, Rolling
+from tracer.tracing.source.rolling import WORTH_SLOWER, Place, Rolling
 from tracer.tracing.source.session import Session, is_traced
 
 _FEW = 1 << 10
@@ -211,7 +211,7 @@ class RollingSession(Session):
         if all(type(value) in (int, float) for value in own):
             return key.steps.number(own)
         if all(isinstance(value, Proxy | np.ndarray | np.generic) for value in holder):
-            if self.rolling.passes[-1].spared <= WORTH_COPIES and rolled_rows.copied(holder) > _FEW:
+            if self.rolling.passes[-1].spared <= WORTH_SLOWER and rolled_rows.copied(holder) > _FEW:
                 self.rolling.refuse()
             stack = rolled_rows.stacked_rows(holder)
             if stack is not None:
