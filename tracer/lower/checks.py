@@ -81,6 +81,22 @@ class _Window:
         return low, high + self.itemsize
 
 
+def may_meet(one: View, one_shape: Shape, other: View, other_shape: Shape) -> bool:
+    """Whether two views of the same memory may have an element in common; True when in doubt."""
+    views = ((one, one_shape), (other, other_shape))
+    windows = [
+        _Window(
+            ("", 0),
+            view.offset,
+            1,
+            tuple((n, s) for n, s in zip(shape, view.strides, strict=True) if n != 1),
+            0 in shape,
+        )
+        for view, shape in views
+    ]
+    return windows[0].meets(windows[1])
+
+
 def _outputs_in_place(scan: Scan) -> list[int]:
     """The outputs of carries whose new value replaces the old one in its place."""
     sources, targets = scan.sources, scan.targets

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from tracer.graph.graph import Graph
 from tracer.graph.node import Node
-from tracer.lower.instructions import views_of
+from tracer.lower.in_place import is_in_place, without_copies
 from tracer.lower.items import Ints, Item, Source, Value, squeezed_strides
 from tracer.lower.program import (
     ArgReduce,
@@ -281,52 +281,6 @@ class Emitter:
 def still(view: View) -> View:
     """A view that is the same at every step."""
     return View(view.buffer, view.offset, (0, *view.strides))
-
-
-def _buffers(program: Program, argument: int, output: int) -> tuple[int, int]:
-    """The numbers of the buffers of an argument and an output."""
-    places = {(buffer.kind, buffer.index): number for number, buffer in enumerate(program.buffers)}
-    return places["argument", argument], places["output", output]
-
-
-def without_copies(program: LoweredProgram, argument: int, output: int) -> LoweredProgram:
-    """Leave out copies of an argument to an output that is the same memory, as of an array changed in a few places."""
-    old, new = _buffers(program, argument, output)
-    instructions: list[Instruction] = []
-    nodes = []
-    for instruction, made in zip(program.instructions, program.nodes, strict=True):
-        if isinstance(instruction, Loop):
-            views = enumerate(instruction.loads)
-            same = {place: view._replace(buffer=new) for place, view in views if view.buffer == old}
-            stores = tuple([store for store in instruction.stores if same.get(store.register) != store.view])
-            if not stores and not instruction.reduces:
-                continue
-            instruction = instruction._replace(stores=stores)
-        instructions.append(instruction)
-        nodes.append(made)
-    return replace(program, instructions=tuple(instructions), nodes=tuple(nodes))
-
-
-def is_in_place(program: Program, argument: int, output: int) -> bool:
-    """Whether an output of a program may be the very memory of an argument: all reads come before the first write.
-
-    A loop may read the elements that it stores, point by point.
-    """
-    old, new = _buffers(program, argument, output)
-    written = False
-    for instruction in program.instructions:
-        views = list(views_of(instruction))
-        writes, reads = any(view.buffer == new for view in views), any(view.buffer == old for view in views)
-        if reads and written:
-            return False
-        if reads and writes:
-            if not isinstance(instruction, Loop) or any(item.view.buffer == new for item in instruction.reduces):
-                return False
-            own = {(view.offset, view.strides) for view in views if view.buffer in (old, new)}
-            if len(own) > 1:
-                return False
-        written = written or writes
-    return True
 
 
 def line_of(node: Node) -> str:
