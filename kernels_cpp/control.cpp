@@ -4,7 +4,9 @@
 #include <optional>
 
 #include "blas_threads.hpp"
+#include "blockwise.hpp"
 #include "inner.hpp"
+#include "timer.hpp"
 
 namespace tracer {
 namespace {
@@ -34,6 +36,7 @@ class Scan final : public Instruction, public Translatable {
             malformed("the stop is not a truth value");
         }
         check_apart(table);
+        find_blocks();
     }
 
     void run(const Context& context) const override {
@@ -49,7 +52,10 @@ class Scan final : public Instruction, public Translatable {
             base[window.buffer] = window.backward ? start + (limit - 1) * window.row : start;
         }
         const Context within{base.data(), inner_->buffers(), owners.data(), context.timer};
-        const int64_t done = code_.there() ? run_natively(base, limit) : run_steps(within, base, limit);
+        const bool timed = context.timer != nullptr && context.timer->deep();
+        const int64_t done = code_.there()                    ? run_natively(base, limit)
+                             : blocks_.suits(limit) && !timed ? run_blocks(within, base, limit)
+                                                              : run_steps(within, base, limit);
         finish(context, base, done);
     }
 
@@ -86,10 +92,6 @@ class Scan final : public Instruction, public Translatable {
         bool written;
         Shape shape;  // that of the view
     };
-    struct Move {
-        int buffer;
-        int64_t bytes;
-    };
     struct Carry {
         int64_t argument, output;
         int from, to;  // buffers of the inner program
@@ -106,9 +108,10 @@ class Scan final : public Instruction, public Translatable {
     StepCode code_;
     int64_t steps_ = 0, stop_ = -1;
     std::vector<Window> windows_;
-    std::vector<Move> moves_;
+    std::vector<Blockwise::Move> moves_;
     std::vector<Carry> carries_;
     std::vector<Kept> kept_;  // the targets with a row a step
+    Blockwise blocks_;
     View arena_, count_, done_;
 
     static View read_number(py::handle view, BufferTable& table, Access access) {
@@ -255,6 +258,48 @@ class Scan final : public Instruction, public Translatable {
         });
     }
 
+    // Whether steps can be done block by block: rows that are read back have to be whole rows written.
+    void find_blocks() {
+        std::vector<int> changing;
+        for (const Window& window : windows_) {
+            bool changes = window.written;
+            for (const Window& other : windows_) {
+                if (other.written && !window.written && other.view.buffer == window.view.buffer) {
+                    const int64_t row = other.view.strides[0];
+                    if (row == 0 || (other.view.offset - window.view.offset) % row != 0) {
+                        return;
+                    }
+                    changes = true;
+                }
+            }
+            if (changes) {
+                changing.push_back(window.buffer);
+            }
+        }
+        if (stop_ < 0) {
+            blocks_ = Blockwise(*inner_, changing);
+        }
+    }
+
+    int64_t run_blocks(const Context& within, std::vector<char*>& base, int64_t limit) const {
+        std::vector<Blockwise::Exchange> exchanges;
+        for (const Carry& carry : carries_) {
+            exchanges.emplace_back(carry.from, carry.to);
+        }
+        const auto portion = static_cast<int64_t>(std::max(1e8 / (inner_->cost() + 1.0), 1.0));
+        Interruptions interruptions(1e8);
+        for (int64_t begin = 0; begin < limit; begin += portion) {
+            blocks_.run(within, base, moves_, exchanges, begin, std::min(limit, begin + portion));
+            interruptions.heed();
+        }
+        if (limit % 2 != 0) {
+            for (const auto& [from, to] : exchanges) {
+                std::swap(base[from], base[to]);
+            }
+        }
+        return limit;
+    }
+
     // Native code keeps the carries to itself while it runs, and leaves them at home.
     int64_t run_natively(const std::vector<char*>& base, int64_t limit) const {
         std::vector<char*> slots;
@@ -282,7 +327,7 @@ class Scan final : public Instruction, public Translatable {
             if (stop != nullptr && *stop != 0) {
                 break;
             }
-            for (const Move& move : moves_) {
+            for (const Blockwise::Move& move : moves_) {
                 base[move.buffer] += move.bytes;
             }
         }

@@ -1,4 +1,6 @@
 // The instruction of a fused loop: planned blocks at first, native code once somebody has made it.
+#include <algorithm>
+#include <cstdlib>
 #include <utility>
 
 #include "loop.hpp"
@@ -58,6 +60,46 @@ void FusedLoop::use_native(uintptr_t function, py::object owner) const {
     }
     owner_ = std::move(owner);
     native_.store(reinterpret_cast<NativeLoop>(function), std::memory_order_release);
+}
+
+int64_t FusedLoop::tiles(const std::vector<bool>& changing) const {
+    if (plan_.empty || !plan_.reduces.empty() || plan_.shape.size() != 1 || plan_.levels.size() != 1) {
+        return 0;
+    }
+    for (size_t i = 0; i < plan_.operands.size(); ++i) {
+        const Memory& memory = plan_.operands[i];
+        const bool own = memory.offset == 0 && plan_.strides[i][0] == static_cast<int64_t>(itemsize(operand_types_[i]));
+        if (changing[memory.buffer] && !own) {
+            return 0;
+        }
+    }
+    return plan_.levels[0].count;
+}
+
+bool FusedLoop::has_tiles_of(const FusedLoop& other) const {
+    return plan_.shape == other.plan_.shape && plan_.rows == other.plan_.rows;
+}
+
+int64_t FusedLoop::bytes(std::vector<bool>& counted) const {
+    int64_t sum = 0;
+    for (size_t i = 0; i < plan_.operands.size(); ++i) {
+        const int buffer = plan_.operands[i].buffer;
+        if (!counted[buffer]) {
+            counted[buffer] = true;
+            sum += std::abs(plan_.strides[i][0]) * plan_.shape[0];
+        }
+    }
+    return sum;
+}
+
+LoopPart FusedLoop::part(int64_t number, int64_t of) const {
+    const int64_t tiles = plan_.levels[0].count;
+    const auto start = [&](int64_t k) { return std::min(tiles * k / of * plan_.rows, plan_.shape[0]); };
+    return {number, of, start(number), start(number + 1)};
+}
+
+void FusedLoop::run_part(const Context& context, const LoopPart& part) const {
+    run_loop_part(plan_, context, native_.load(std::memory_order_acquire), part);
 }
 
 std::unique_ptr<Instruction> make_loop(py::handle description, BufferTable& table) {

@@ -116,6 +116,11 @@ LoopPlan plan_loop(py::handle description, BufferTable& table);
 // Enters the costs into a plan; `needed` are the registers that are computed.
 void estimate_cost(const LoopDraft& draft, const std::vector<bool>& needed, size_t row_axis, LoopPlan& plan);
 void run_loop(const LoopPlan& plan, const Context& context, NativeLoop native);
+// One of so many parts of a loop over one axis without reductions that has as many tiles, at least; which elements.
+struct LoopPart {
+    int64_t number, of, begin, end;
+};
+void run_loop_part(const LoopPlan& plan, const Context& context, NativeLoop native, const LoopPart& part);
 
 class FusedLoop final : public Instruction, public Translatable {
   public:
@@ -128,6 +133,18 @@ class FusedLoop final : public Instruction, public Translatable {
     void find_loops(std::vector<FoundLoop>& found, double times) const override;
     py::tuple outline() const override;
     void use_native(uintptr_t function, py::object owner) const override;
+
+    // The number of tiles, if each of them reads and writes nothing but its own elements of the arrays that are
+    // `changing`, by buffer; 0 otherwise.
+    int64_t tiles(const std::vector<bool>& changing) const;
+    // Whether the tiles of two such loops are the same elements.
+    bool has_tiles_of(const FusedLoop& other) const;
+    // Bytes of the buffers that it uses, but for those that are `counted` already.
+    int64_t bytes(std::vector<bool>& counted) const;
+    LoopPart part(int64_t number, int64_t of) const;
+    void run_part(const Context& context, const LoopPart& part) const;
+    // As `cost`, of the code that it runs by now.
+    double current_cost() const { return is_native() ? plan_.native_cost : plan_.cost; }
 
   private:
     LoopPlan plan_;

@@ -190,6 +190,7 @@ class Program {
     // `run_inside` touches no Python object unless an instruction does; it throws a Failure.
     size_t buffer_count() const { return table_.buffers.size(); }
     const Buffer* buffers() const { return table_.buffers.data(); }
+    const std::vector<std::unique_ptr<Instruction>>& instructions() const { return instructions_; }
     int argument_buffer(int64_t i) const { return arguments_[i]; }
     int output_buffer(int64_t i) const { return outputs_[i]; }
     int64_t arena_size() const { return arena_; }

@@ -384,17 +384,29 @@ void run_native_part(void* data, int64_t part) {
     job.native(job.slots, job.count * part / job.parts, job.count * (part + 1) / job.parts);
 }
 
-void run_native(const LoopPlan& plan, const Context& context, NativeLoop native) {
+char** native_slots(const LoopPlan& plan, const Context& context) {
     char** slots = reinterpret_cast<char**>(scratch(plan.operands.size() * sizeof(char*)));
     for (size_t i = 0; i < plan.operands.size(); ++i) {
         slots[i] = context.base[plan.operands[i].buffer] + plan.operands[i].offset;
     }
-    NativeJob job{native, slots, plan.shape[0], 1};
+    return slots;
+}
+
+void run_native(const LoopPlan& plan, const Context& context, NativeLoop native) {
+    NativeJob job{native, native_slots(plan, context), plan.shape[0], 1};
     job.parts = std::clamp<int64_t>(job.count, 1, wanted_parts(plan.native_cost));
     parallel_run(job.parts, run_native_part, &job);
 }
 
 }  // namespace
+
+void run_loop_part(const LoopPlan& plan, const Context& context, NativeLoop native, const LoopPart& part) {
+    if (native != nullptr) {
+        return native(native_slots(plan, context), part.begin, part.end);
+    }
+    Job job{plan, context, nullptr, 0, part.of, {}, {}};
+    Walker(job, part.number).run();
+}
 
 void run_loop(const LoopPlan& plan, const Context& context, NativeLoop native) {
     if (native != nullptr && plan.reduces.empty()) {
