@@ -109,8 +109,13 @@ def test_an_index_out_of_bounds_at_run_time_is_an_index_error_that_names_the_lin
 
 
 def test_unsupported_dtypes():
-    with pytest.raises(TypeError, match=r"(?s)float16.*HINT"):
-        tracer.compile(lambda x: x)(np.ones(2, np.float16))
+    f, half = tracer.compile(lambda x: x * 3), np.arange(4, dtype=np.float16)
+    with pytest.raises(TypeError, match=r"(?s)float16.*HINT.*x\.astype.*gpu_storage = 'float16'"):
+        f(half)
+    with pytest.raises(TypeError, match=r"(?s)float16.*HINT.*gpu_storage"):
+        tracer.shared(half)
+    found = f(half.astype(np.float32)).astype(half.dtype)
+    assert found.dtype == half.dtype and found.tolist() == (half * 3).tolist()
     with pytest.raises(TypeError, match="HINT"):
         tracer.compile(lambda x: x)(np.array(["a"]))
 

@@ -17,9 +17,12 @@ def unsupported_dtype(dtype: Any, name: str, known: str) -> str:
 def _conversion(dtype: np.dtype[Any]) -> str:
     if not dtype.isnative:
         return "x.astype(x.dtype.newbyteorder('='))"
+    if dtype.name in ("float16", "bfloat16"):
+        stored = f"on a GPU, tracer.config.gpu_storage = {dtype.name!r} keeps float32 in {dtype.name} between kernels"
+        return f"x.astype(np.float32), and results back with .astype(x.dtype); {stored}"
     match dtype.kind:
         case "f":
-            return "x.astype(np.float32)" if dtype.itemsize < 4 else "x.astype(np.float64)"
+            return "x.astype(np.float64)"
         case "c":
             return "x.astype(np.complex128)"
         case "M" | "m":
