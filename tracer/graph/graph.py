@@ -52,11 +52,10 @@ def toposort(outputs: Iterable[Node], stop: Set[Node] = frozenset()) -> list[Nod
         while stack:
             node = stack[-1]
             if node not in finished:
-                if node.inputs and node not in stop:
-                    waiting = [item for item in node.inputs if item not in finished]
-                    if waiting:
-                        stack += waiting[::-1]
-                        continue
+                inputs = node.inputs
+                if not finished.issuperset(inputs) and node not in stop:
+                    stack += [item for item in inputs[::-1] if item not in finished]
+                    continue
                 finished.add(node)
                 order.append(node)
             stack.pop()
@@ -77,7 +76,7 @@ def rebuild(
     for node in toposort(outputs, stop=set(new)) if order is None else order:
         if node in new:
             continue
-        inputs = tuple(new[item] for item in node.inputs)
+        inputs = tuple([new[item] for item in node.inputs])
         changed = transform(node, inputs)
         if changed is None:
             changed = node if inputs == node.inputs else _remake(node, inputs)

@@ -11,7 +11,7 @@ from tracer.errors import GraphError
 from tracer.graph.graph import Graph, toposort
 from tracer.graph.node import CONSTANT, INPUT, Node, blame, make_node
 from tracer.graph.op import OPS, Op
-from tracer.rewrite.rule import NUMBER, NUMBERS, TRANSPARENT, AnyRule, Frozen, Rule, Scalar, scalar_value
+from tracer.rewrite.rule import NUMBER, NUMBERS, TRANSPARENT, TWICE, AnyRule, Frozen, Rule, Scalar, scalar_value
 
 _LIMIT = 20
 """Rewrites per node of a graph, on top of a thousand, after which the rules are taken to run in circles."""
@@ -70,9 +70,11 @@ class Index:
 
     def _fitting(self, operation: Op, kinds: tuple[Kind, ...], twice: bool) -> tuple[AnyRule, ...]:
         scalars = [kind.op for kind in kinds if isinstance(kind, Scalar)]
-        given = {*kinds, *scalars, NUMBER} if scalars else set(kinds)
+        given: set[Any] = {*kinds, *scalars, NUMBER} if scalars else set(kinds)
+        if twice:
+            given.add(TWICE)
         rules = [rule for rule in self.starting_at(operation) if rule.needed <= given]
-        return tuple([rule for rule in rules if rule.fits(operation, kinds, twice)])
+        return tuple([rule for rule in rules if not rule.needed or rule.fits(operation, kinds)])
 
 
 _SCALARS = frozenset((CONSTANT, *(OPS[name] for name in TRANSPARENT)))

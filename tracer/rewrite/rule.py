@@ -230,6 +230,8 @@ class Scalar(NamedTuple):
 
 NUMBER = object()
 """Among what a rule needs of the inputs: that one of them is a scalar constant."""
+TWICE = object()
+"""That its two inputs are the same."""
 NUMBERS: set[Any] = set()
 """The numbers that the patterns of rules have as inputs of their outermost op."""
 
@@ -310,7 +312,7 @@ class Rule:
     term : Apply
         The pattern as a tree.
     needed : frozenset
-        What must be among the inputs of a node: the ops that make them, and NUMBER.
+        What must be among the inputs of a node: the ops that make them, NUMBER and TWICE.
     """
 
     __slots__ = ("_found", "build", "example", "extreme", "name", "needed", "pattern", "term", "when")
@@ -339,6 +341,8 @@ class Rule:
                 NUMBERS.add(item)
             elif item.scalar:
                 needed.add(NUMBER)
+        if len(term.inputs) == 2 and term.inputs[0] is term.inputs[1]:
+            needed.add(TWICE)
         self.needed = frozenset(needed)
 
     @property
@@ -384,15 +388,14 @@ class Rule:
             built = self.build(*[wrap(value) if isinstance(value, Node) else value for value in values])
             return None if built is None else fit(unwrap(built), node.type)
 
-    def fits(self, operation: Op, kinds: tuple[Any, ...], twice: bool) -> bool:
-        """Whether the rule can apply to a node of its op with inputs of these kinds, or twice the same input."""
+    def fits(self, operation: Op, kinds: tuple[Any, ...]) -> bool:
+        """Whether the rule can apply to a node of its op with inputs of these kinds."""
         inputs = self.term.inputs
         if len(inputs) != len(kinds):
             return False
-        if not all(map(_could_be, inputs, kinds)):
-            if not operation.commutative or not all(map(_could_be, inputs[::-1], kinds)):
-                return False
-        return twice or len(kinds) != 2 or inputs[0] is not inputs[1]
+        if all(map(_could_be, inputs, kinds)):
+            return True
+        return operation.commutative and all(map(_could_be, inputs[::-1], kinds))
 
 
 class NodeRule:
@@ -424,7 +427,7 @@ class NodeRule:
             built = self.build(node, frozen)
             return None if built is None else fit(built, node.type)
 
-    def fits(self, operation: Op, kinds: tuple[Any, ...], twice: bool) -> bool:
+    def fits(self, operation: Op, kinds: tuple[Any, ...]) -> bool:
         """Whether the rule can apply to a node of one of its families with inputs of these kinds."""
         names = [(kind.op if isinstance(kind, Scalar) else kind).name if kind is not None else "" for kind in kinds]
         return all(name == self.above for name in names) if self.every else self.above in names
