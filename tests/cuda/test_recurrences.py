@@ -70,7 +70,7 @@ def wide(*shape):
 
 
 CASES = {
-    "logistic": (logistic, (3 * wide(700), wide(700)), ["loop", "recurrence"]),
+    "logistic": (logistic, (3 * wide(700), wide(700)), ["loop", "recurrence", "segments"]),
     "oscillator": (oscillator, (wide(300), wide(300), wide(9, 300)), ["loop", "recurrence"]),
     "small oscillator": (oscillator, (wide(3), wide(3), wide(9, 3)), ["small"]),
     "one oscillator": (oscillator, (np.array(1.0), np.array(0.5), wide(9)), ["small"]),
@@ -82,7 +82,7 @@ CASES = {
     "single": (discounted, (wide(11, 3, 400).astype("f4"),), ["loop", "recurrence"]),
     "gradient": (gradient, (3 * wide(500), wide(500)), ["loop", "recurrence"] * 2),
     "neighbours": (neighbours, (wide(300),), ["small"]),
-    "a part": (inner_part, (wide(400),), ["small"]),
+    "a part": (inner_part, (wide(400),), ["loop", "recurrence"]),
 }
 
 
