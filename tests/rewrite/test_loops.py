@@ -11,6 +11,7 @@ from tracer.graph.graph import Graph, verify
 from tracer.graph.node import input_node
 from tracer.lower.schedule import lower
 from tracer.ops.scan import SCAN
+from tracer.rewrite import loops
 from tracer.rewrite.passes import optimise
 from tracer.run import cpu, reference
 from tracer.tracing.control import cond, scan
@@ -138,6 +139,15 @@ def test_a_state_of_which_the_last_row_is_used_is_a_carry():
     kept = graph_of(lambda x, s: (scan(lambda r, s: ([s * r], [], []), [x], [s]).histories[0][-2:],), (4, 3), (1, 3))
     (loop,) = scans(check(kept))
     assert loop.params["frame"].lags == ((1,),)
+
+
+def test_a_loop_with_nothing_to_drop_is_not_made_anew(monkeypatch):
+    def function(x, s):
+        return scan(lambda row, before, last: ([before * row + last], [], []), [x], [s], lags=[(1, 2)]).histories
+
+    graph = graph_of(function, (4,), (2,))
+    monkeypatch.setattr(loops, "_ROUNDS", 1)  # of two, the second might undo what the first did
+    assert loops.prune(graph).outputs == graph.outputs
 
 
 def test_a_carry_that_is_stacked_is_a_state():

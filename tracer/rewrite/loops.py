@@ -303,8 +303,9 @@ def _settle_inputs(draft: Draft) -> None:
                 slots.remove(slot)
             first.setdefault(slot.outer, slot.node)
     for state in draft.states:
-        lags = dict(zip(reversed(state.lags), reversed(state.taps), strict=True))
-        replacements.update((tap, lags[lag]) for lag, tap in zip(state.lags, state.taps, strict=True))
+        # In the order that they have: pruned again, a loop must come out the same.
+        lags: dict[int, Node] = {}
+        replacements.update((tap, lags.setdefault(lag, tap)) for lag, tap in zip(state.lags, state.taps, strict=True))
         state.lags, state.taps = list(lags), list(lags.values())
     replacements = {old: new for old, new in replacements.items() if old is not new}
     if replacements:
