@@ -127,7 +127,7 @@ def over_budget() -> set[str]:
     """Files and functions over their budget, as they are named in WAIVERS."""
     found = set()
     kernels = [path for path in sorted((ROOT / "kernels_cpp").iterdir()) if path.suffix in (".cpp", ".hpp", ".def")]
-    for path in [*python_files(), *kernels]:
+    for path in [*python_files(), *kernels, *sorted((ROOT / "tracer").rglob("*.cuh"))]:
         name = path.relative_to(ROOT).as_posix()
         if len(path.read_text(encoding="utf-8").splitlines()) > FILE_LINES:
             found.add(name)

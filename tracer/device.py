@@ -12,6 +12,9 @@ import numpy as np
 from tracer import errors
 from tracer.errors.device import NO_CUPY, NO_GPU
 
+_DLPACK_CUDA = (2, 13)
+"""kDLCUDA and kDLCUDAManaged of DLPack's DLDeviceType."""
+
 
 @cache
 def cupy() -> Any:
@@ -41,15 +44,27 @@ def is_on_gpu(value: Any) -> bool:
     found = array_type()
     if found is not None and isinstance(value, found):
         return True
-    # PyTorch raises for its arrays on the CPU.
-    return not isinstance(value, type) and getattr(value, "__cuda_array_interface__", None) is not None
+    return not isinstance(value, type) and (_has_interface(value) or _speaks_dlpack(value))
+
+
+def _has_interface(value: Any) -> bool:
+    # PyTorch raises AttributeError for its arrays on the CPU.
+    return getattr(value, "__cuda_array_interface__", None) is not None
+
+
+def _speaks_dlpack(value: Any) -> bool:
+    """Whether an array tells by DLPack that it is in a GPU's memory."""
+    ask = getattr(value, "__dlpack_device__", None)
+    return ask is not None and ask()[0] in _DLPACK_CUDA
 
 
 def to_gpu(value: Any) -> Any:
     """An array as one of CuPy: itself, or the same memory, or a contiguous copy of one on the host."""
     if type(value) is array_type():
         return value
-    return cupy().asarray(value, order=None if is_on_gpu(value) else "C")
+    if not is_on_gpu(value):
+        return cupy().asarray(value, order="C")
+    return cupy().asarray(value) if _has_interface(value) else cupy().from_dlpack(value)
 
 
 def moved(value: Any, on_gpu: bool) -> Any:

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from tracer.device import is_on_gpu
+from tracer.device import is_on_gpu, to_gpu
 from tracer.records import NamedTuple
 
 Dimension = int | None
@@ -70,7 +70,7 @@ def type_of(value: Any) -> ArrayType:
     >>> str(type_of(np.zeros((2, 3), np.float32)))
     'float32[2, 3]'
     """
-    array = value if is_on_gpu(value) else np.asarray(value)
+    array = to_gpu(value) if is_on_gpu(value) else np.asarray(value)
     return ArrayType(array.dtype, array.shape)
 
 

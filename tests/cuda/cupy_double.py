@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.linalg
+import scipy.sparse
 import scipy.special
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
@@ -128,7 +129,7 @@ class ndarray(NDArrayOperatorsMixin):
         return float(self.get())
 
     def __getitem__(self, key: Any) -> "ndarray":
-        found = self._host[key]
+        found = self._host[_unwrapped(key)]
         return _view(self, found if isinstance(found, np.ndarray) else np.asarray(found))
 
     def __setitem__(self, key: Any, value: Any) -> None:
@@ -203,6 +204,12 @@ def asarray(value: Any, dtype: Any = None, order: str | None = None) -> ndarray:
 def asnumpy(value: Any) -> np.ndarray[Any, Any]:
     """A copy on the host."""
     return value.get() if isinstance(value, ndarray) else np.asarray(value)
+
+
+def from_dlpack(value: Any) -> ndarray:
+    """The array that something hands out."""
+    assert value.__dlpack_device__()[0] == 2
+    return value.__dlpack__()
 
 
 def empty(shape: Any, dtype: Any = float) -> ndarray:
@@ -371,7 +378,8 @@ def _error_state(**_: Any) -> Iterator[None]:
 
 
 _SCIPY_LINALG = ("lu_factor", "lu_solve", "solve_triangular")
-_ELSEWHERE = ("all", "abs", "arange", "count_nonzero", "eye", "full_like", "isfinite", "log", "prod", "sum", "where")
+_ELSEWHERE = """all abs arange count_nonzero eye full_like isfinite log minimum ones prod searchsorted sum
+    where""".split()
 
 
 def _lifted(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -383,6 +391,41 @@ def _lifted(function: Callable[..., Any]) -> Callable[..., Any]:
         return _all_wrapped(function(*unwrapped, **kwargs))
 
     return lifted
+
+
+class CompressedMatrix:
+    """A matrix of cupyx.scipy.sparse in compressed rows, or the transpose of one."""
+
+    def __init__(self, parts: Any, shape: tuple[int, int], copy: bool) -> None:
+        data, columns, starts = map(_unwrapped, parts)
+        assert copy, "products bring what is stored into order in place"
+        assert data.dtype.char in "?fdFD", "Only bool, float32, float64, complex64 and complex128 are supported"
+        indices = columns.astype(np.int32), starts.astype(np.int32)
+        self._own = scipy.sparse.csr_matrix((data.copy(), *indices), shape=shape)
+
+    @classmethod
+    def _of(cls, own: Any) -> "CompressedMatrix":
+        found = cls.__new__(cls)
+        found._own = own
+        return found
+
+    shape = property(lambda self: self._own.shape)
+    T = property(lambda self: self._of(self._own.T))
+    data = property(lambda self: _wrapped(self._own.data))
+    indices = property(lambda self: _wrapped(self._own.indices))
+    indptr = property(lambda self: _wrapped(self._own.indptr))
+
+    def sort_indices(self) -> None:
+        self._own.sort_indices()
+
+    def __matmul__(self, other: Any) -> Any:
+        _not_captured()
+        assert self._own.nnz, "cuSPARSE takes no empty matrices"
+        launches.append("cusparse")
+        if isinstance(other, CompressedMatrix):
+            assert other._own.nnz, "cuSPARSE takes no empty matrices"
+            return self._of(self._own @ other._own)
+        return _wrapped(np.asfortranarray(self._own @ other._host))
 
 
 def _scipy(name: str) -> Callable[..., Any]:
@@ -399,6 +442,7 @@ def modules(raw_module: Any) -> dict[str, types.ModuleType]:
     """All modules, as `sys.modules` would hold them, with a class that compiles sources of kernels."""
     own = sys.modules[__name__]
     special = _module("cupyx.scipy.special", gammainc=_lifted(scipy.special.gammainc))
+    sparse = _module("cupyx.scipy.sparse", csr_matrix=CompressedMatrix)
     names = {
         name: f"{letter}gemmStridedBatched" for letter, name in zip("sdcz", ("f4", "f8", "c8", "c16"), strict=True)
     }
@@ -422,7 +466,10 @@ def modules(raw_module: Any) -> dict[str, types.ModuleType]:
         Device=lambda number: nullcontext(),
         get_current_stream=Stream,
     )
-    contents = {name: getattr(own, name) for name in ("ndarray", "asarray", "asnumpy", "empty", "zeros", "matmul")}
+    contents = {
+        name: getattr(own, name)
+        for name in ("ndarray", "asarray", "from_dlpack", "asnumpy", "empty", "zeros", "matmul")
+    }
     contents |= {name: _lifted(getattr(np, name)) for name in _ELSEWHERE}
     contents["linalg"] = _module("cupy.linalg", cholesky=_lifted(np.linalg.cholesky))
     contents["__version__"] = "0.0"
@@ -433,7 +480,8 @@ def modules(raw_module: Any) -> dict[str, types.ModuleType]:
         "cupy.cuda": cuda,
         "cupy.cuda.runtime": runtime,
         "cupyx": _module("cupyx", errstate=_error_state),
-        "cupyx.scipy": _module("cupyx.scipy", special=special),
+        "cupyx.scipy": _module("cupyx.scipy", special=special, sparse=sparse),
+        "cupyx.scipy.sparse": sparse,
         "cupyx.scipy.special": special,
         "cupyx.scipy.linalg": _module("cupyx.scipy.linalg", **{name: _scipy(name) for name in _SCIPY_LINALG}),
         "cupy_backends": _module("cupy_backends"),

@@ -44,6 +44,41 @@ def check_compiled(function, *args):
             np.testing.assert_allclose(one, other, rtol=1e-12)
 
 
+class Interface:
+    """An array of another library, which lends its memory."""
+
+    def __init__(self, array):
+        self.array = array
+        self.__cuda_array_interface__ = array.__cuda_array_interface__
+
+
+class Capsule:
+    """An array of another library, which speaks DLPack alone."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __dlpack_device__(self):
+        return 2, 0
+
+    def __dlpack__(self, **_):
+        return self.array
+
+
+@pytest.mark.parametrize("kind", [Interface, Capsule])
+def test_arrays_of_other_libraries(gpu, kind):
+    lent, start = kind(gpu.asarray(X)), tracer.shared(kind(gpu.asarray(V)))
+    f = tracer.compile(lambda x: np.tanh(x) * 2 + start)
+    for _ in range(ROUNDS):
+        found = f(lent)
+        assert isinstance(found, gpu.ndarray)
+        np.testing.assert_allclose(found.get(), np.tanh(X) * 2 + V, rtol=1e-12)
+    w = kind(gpu.asarray(V))
+    for captured in (w, w.array):
+        g = tracer.compile(lambda x: x @ captured)  # noqa: B023
+        np.testing.assert_allclose(g(lent).get(), X @ V, rtol=1e-12)
+
+
 def test_arrays_of_numpy_and_of_cupy(gpu):
     @tracer.compile
     def f(x, w):

@@ -146,6 +146,11 @@ def test_products_of_sparse_matrices(format, other):
     assert found.nnz == (sparse_ones(x) @ sparse_ones(y)).nnz
 
 
+def test_products_of_matrices_that_store_nothing():
+    x, y = MAKE["csr"]((3, 4)), MAKE["csr"](OTHER.T)
+    assert check(sparse.true_dot, lambda x, y: x @ y, x, y).nnz == 0
+
+
 @formats
 def test_other_products(format):
     x = MAKE[format](DENSE)

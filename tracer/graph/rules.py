@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from tracer import errors
+from tracer import device, errors
 from tracer.graph.node import Node, constant
 from tracer.graph.op import OPS, Op
 from tracer.types import Shape
@@ -98,6 +98,9 @@ def _lifted(value: Any, record: Callable[..., Any] | None) -> Any:
         return np.stack(np.broadcast_arrays(*lift(*value)))
     if record is None:
         return np.asarray(value)
+    if device.is_on_gpu(value):
+        value = device.to_gpu(value)
+        return record(OPS["reshape"], (value,), {"shape": value.shape})
     if isinstance(value, np.ndarray | Literal):
         return record(OPS["reshape"], (value,), {"shape": value.shape})
     array = np.asarray(value)

@@ -139,6 +139,8 @@ PATTERN: Op = declare(
 
 def _sampled_value(*arrays: Any, widths: tuple[int, int]) -> Any:
     a, b, (columns, starts) = arrays[:3], arrays[3:6], arrays[6:]
+    if not len(columns):  # of which scipy.sparse would make a matrix
+        return np.zeros(0, arrays[0].dtype)
     rows = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
     product = _matrix(a[0], a[1], a[2], widths[0]) @ _matrix(b[0], b[1], b[2], widths[1])
     return np.asarray(product[rows, columns], arrays[0].dtype).reshape(-1)

@@ -5,7 +5,7 @@ Each form takes the arrays and parameters of the op as `Op.evaluate` does; NotIm
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -132,3 +132,68 @@ def _cholesky(a: Any, failing: str) -> Any:
         if failing == "raise":
             raise np.linalg.LinAlgError("Matrix is not positive definite") from None
     return _each(partial(_cholesky, failing=failing), (2,), a) if a.ndim > 2 else cupy.full_like(a, np.nan)
+
+
+# --- matrices in compressed rows, by cuSPARSE --------------------------------------------------------------------
+
+
+def _compressed(data: Any, columns: Any, starts: Any, width: int) -> Any:
+    """A matrix of CuPy; a copy, since products bring what a matrix stores into order in place."""
+    from cupyx.scipy import sparse
+
+    if data.dtype.char not in "fdFD":
+        raise NotImplementedError
+    return sparse.csr_matrix((data, columns, starts), shape=(len(starts) - 1, width), copy=True)
+
+
+@_form("compressed_rows")
+def _compressed_rows(starts: Any, size: int) -> Any:
+    cupy = device.cupy()
+    return cupy.searchsorted(starts[1:], cupy.arange(size, dtype=starts.dtype), side="right")
+
+
+@_form("compressed_times")
+def _compressed_times(data: Any, columns: Any, starts: Any, dense: Any, width: int, turned: bool) -> Any:
+    matrix = _compressed(data, columns, starts, width)
+    if turned:
+        matrix = matrix.T
+    if 0 in (len(data), *dense.shape):  # nothing to multiply, which cuSPARSE refuses
+        return device.cupy().zeros((matrix.shape[0], dense.shape[1]), data.dtype)
+    return matrix @ dense
+
+
+def _compressed_product(a: Sequence[Any], b: Sequence[Any], widths: tuple[int, int]) -> tuple[Any, Any, Any]:
+    """What the product of two matrices stores, the columns, in order, and where rows begin."""
+    cupy = device.cupy()
+    if 0 in (len(a[0]), len(b[0])):
+        none = cupy.zeros(0, np.int64)
+        return none.astype(a[0].dtype), none, cupy.zeros(len(a[2]), np.int64)
+    (left, right), (width, other) = (a, b), widths
+    product = _compressed(left[0], left[1], left[2], width) @ _compressed(right[0], right[1], right[2], other)
+    product.sort_indices()
+    return product.data, product.indices.astype(np.int64), product.indptr.astype(np.int64)
+
+
+@_form("compressed_pattern")
+def _compressed_pattern(*arrays: Any, widths: tuple[int, int], size: int = 0) -> tuple[Any, Any]:
+    cupy = device.cupy()
+    a, b = [(cupy.ones(len(pair[0]), np.float32), *pair) for pair in (arrays[:2], arrays[2:])]
+    return _compressed_product(a, b, widths)[1:]
+
+
+@_form("compressed_count")
+def _compressed_count(*arrays: Any, widths: tuple[int, int]) -> Any:
+    return device.cupy().asarray(np.int64(len(_compressed_pattern(*arrays, widths=widths)[0])))
+
+
+@_form("compressed_sampled")
+def _compressed_sampled(*arrays: Any, widths: tuple[int, int]) -> Any:
+    cupy = device.cupy()
+    columns, starts = arrays[6:]
+    found, own_columns, own_starts = _compressed_product(arrays[:3], arrays[3:6], widths)
+    if not len(found):
+        return cupy.zeros(len(columns), arrays[0].dtype)
+    stored = _compressed_rows(own_starts, len(found)) * widths[1] + own_columns
+    wanted = _compressed_rows(starts, len(columns)) * widths[1] + columns
+    places = cupy.minimum(cupy.searchsorted(stored, wanted), len(found) - 1)
+    return cupy.where(stored[places] == wanted, found[places], found.dtype.type(0))

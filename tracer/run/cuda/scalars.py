@@ -21,7 +21,7 @@ _FAMILIES = {
     "f": ("float", "float_bool", "compare"),
     "c": ("complex", "complex_real", "complex_bool"),
 }
-_PREAMBLES = ("preamble.cuh", "draws.cuh")
+_PREAMBLES = ("preamble.cuh", "matrices.cuh", "real_functions.cuh", "complex_functions.cuh", "draws.cuh")
 _NAMESPACES = {"b": "integers", "i": "integers", "u": "integers", "f": "floats", "c": "complexes"}
 # Their low bits depend on the low bits of the operands alone, so that they may be done without a sign.
 _WRAPPING = frozenset({"add", "subtract", "multiply", "negative", "square"})
@@ -29,7 +29,7 @@ _DOUBLE = (np.dtype(np.float64), np.dtype(np.complex128))
 
 
 class Section(NamedTuple):
-    """A piece of the preamble, and the words of which one makes a module need it."""
+    """A piece of the preambles, and the words of which one makes a module need it."""
 
     words: frozenset[str]
     text: str
@@ -37,10 +37,13 @@ class Section(NamedTuple):
 
 @cache
 def _sections() -> tuple[Section, ...]:
-    text = "".join((Path(__file__).parent / name).read_text(encoding="utf-8") for name in _PREAMBLES)
-    pieces = re.split(r"^//@ (.*)\n", text, flags=re.MULTILINE)
-    pairs = zip(pieces[1::2], pieces[2::2], strict=True)
-    return tuple(Section(frozenset(words.split()), body.rstrip("\n") + "\n") for words, body in pairs)
+    sections = []
+    for name in _PREAMBLES:
+        text = (Path(__file__).parent / name).read_text(encoding="utf-8")
+        _, *pieces = re.split(r"^//@ (.*)\n", text, flags=re.MULTILINE)
+        pairs = zip(pieces[::2], pieces[1::2], strict=True)
+        sections += [Section(frozenset(words.split()), body.rstrip("\n") + "\n") for words, body in pairs]
+    return tuple(sections)
 
 
 def preamble(source: str, functions: set[str]) -> str:
