@@ -6,6 +6,7 @@ from kernels.test_vm import Case
 from lower.graphs import argument as node_argument
 from lower.graphs import draw, node
 
+import tracer
 from tracer import _kernels
 from tracer.graph.graph import Graph
 from tracer.lower.program import ArgReduce, Buffer, Cumulative, Gather, Program, Scatter, View
@@ -21,6 +22,16 @@ SPECIAL = np.array(
 )
 BOOL = np.dtype(bool)
 COMPLEX_SPECIAL = np.array([0, 1, -1, 0.5 - 2j, 1j, -1j, 3 + 4j, -0.25 + 0.125j, 1e-8 + 1e-9j, 2 - 1e-12j])
+
+
+def leaves(found):
+    """The arrays of a result, and of results within it, one after another."""
+    return [np.asarray(item) for part in found for item in leaves(part)] if isinstance(found, tuple) else [found]
+
+
+def program_of(function, *args):
+    """The program that a function is compiled to for some arguments."""
+    return tracer.compile(function).plan(*args).executable.program
 
 
 def numbers(rng, dtype, count):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from cuda.cases import one_instruction
+from cuda.cases import leaves, one_instruction, program_of
 from cuda.player import Library, Player, needs_compiler
 from numpy.testing import assert_allclose
 
@@ -100,20 +100,10 @@ CASES = {
 }  # fmt: skip
 
 
-def leaves(found):
-    return [np.asarray(item) for part in found for item in leaves(part)] if isinstance(found, tuple) else [found]
-
-
-def program_of(name):
-    """The program of a case."""
-    function, *args = CASES[name]
-    return tracer.compile(function).plan(*args).executable.program
-
-
 @pytest.fixture(scope="module")
 def built():
     compiled = {name: tracer.compile(function) for name, (function, *_) in CASES.items()}
-    players = {name: Player(program_of(name), list(args)) for name, (_, *args) in CASES.items()}
+    players = {name: Player(program_of(*CASES[name]), list(args)) for name, (_, *args) in CASES.items()}
     return compiled, players, Library([player.module for player in players.values()])
 
 

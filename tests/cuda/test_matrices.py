@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 import scipy.linalg
+from cuda.cases import leaves, program_of
 from cuda.player import Library, Player, needs_compiler
 from numpy.testing import assert_allclose
 
@@ -74,19 +75,9 @@ CASES = {
 }
 
 
-def leaves(found):
-    return [np.asarray(item) for part in found for item in leaves(part)] if isinstance(found, tuple) else [found]
-
-
-def program_of(name):
-    """The program of a case."""
-    function, *args = CASES[name]
-    return tracer.compile(function).plan(*args).executable.program
-
-
 @pytest.fixture(scope="module")
 def built():
-    players = {name: Player(program_of(name), list(args)) for name, (_, *args) in CASES.items()}
+    players = {name: Player(program_of(*CASES[name]), list(args)) for name, (_, *args) in CASES.items()}
     return players, Library([player.module for player in players.values()])
 
 

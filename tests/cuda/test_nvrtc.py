@@ -3,17 +3,14 @@
 import warnings
 
 import pytest
-from cuda.cases import along_axis, indexed, random_graph, random_loop, scalar_program, sums, traced
+from cuda.cases import along_axis, indexed, program_of, random_graph, random_loop, scalar_program, sums, traced
 from cuda.test_bodies import CASES as BODIES
-from cuda.test_bodies import program_of
 from cuda.test_draws import drawing
 from cuda.test_groups import CASES, updates
 from cuda.test_halves import cast_program, half_program, stored_programs
 from cuda.test_kernels import LINES, repeated, running
 from cuda.test_matrices import CASES as MATRICES
-from cuda.test_matrices import program_of as matrices_of
 from cuda.test_recurrences import CASES as RECURRENCES
-from cuda.test_recurrences import program_of as recurrence_of
 from kernels.building import DTYPES
 
 from tracer import config
@@ -32,10 +29,10 @@ PROGRAMS = {
     **{f"indexed {seed}": lambda seed=seed: indexed(seed)[0] for seed in range(6)},
     **{name: lambda case=case: traced(*case)[1] for name, case in CASES.items()},
     **{f"running fold {case}": lambda case=case: running(*case)[0] for case in LINES},
-    **{f"recurrence: {name}": lambda name=name: recurrence_of(name) for name in RECURRENCES},
-    **{f"matrices: {name}": lambda name=name: matrices_of(name) for name in MATRICES},
+    **{f"recurrence: {name}": lambda case=case: program_of(case[0], *case[1]) for name, case in RECURRENCES.items()},
+    **{f"matrices: {name}": lambda case=case: program_of(*case) for name, case in MATRICES.items()},
     **{f"sums over repeated indices of {t}": lambda t=t: repeated(t, (3,))[0] for t in ("f4", "f8", "i4", "i8")},
-    **{f"a body: {name}": lambda name=name: program_of(name) for name in BODIES},
+    **{f"a body: {name}": lambda case=case: program_of(*case) for name, case in BODIES.items()},
     "every operation of float16": lambda: half_program()[1].program(),
     "casts of float16": lambda: cast_program()[0].program(),
     **{f"stored in 16 bits {number}": lambda number=number: stored_programs()[number][0] for number in range(4)},

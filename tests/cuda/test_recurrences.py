@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from cuda.cases import leaves, program_of
 from cuda.player import Library, Player, needs_compiler
 from numpy.testing import assert_allclose
 
@@ -86,23 +87,9 @@ CASES = {
 }
 
 
-def leaves(found):
-    return list(found) if isinstance(found, tuple) else [found]
-
-
-def flattened(found):
-    return [np.asarray(item) for part in leaves(found) for item in leaves(part)]
-
-
-def program_of(name):
-    """The program of a case."""
-    function, args, _ = CASES[name]
-    return tracer.compile(function).plan(*args).executable.program
-
-
 @pytest.fixture(scope="module")
 def built():
-    players = {name: Player(program_of(name), list(args)) for name, (_, args, _) in CASES.items()}
+    players = {name: Player(program_of(function, *args), list(args)) for name, (function, args, _) in CASES.items()}
     return players, Library([player.module for player in players.values()])
 
 
@@ -113,7 +100,7 @@ def test_every_thread_does_all_steps_of_its_own(built, name):
     assert names == kernels
     compiled = tracer.compile(function)
     for player.arguments in (list(args), [(item * 0.9).astype(item.dtype) for item in args]):
-        expected = flattened(compiled(*player.arguments))
+        expected = leaves(compiled(*player.arguments))
         for order in (0, 1, 2):
             for one, other in zip(player.run(built[1], order), expected, strict=True):
                 rtol = 1e-5 if one.dtype.itemsize == 4 else 1e-10

@@ -424,11 +424,10 @@ DEVICE void merge_apart(Cell& cell, unsigned char* memory) {
     __syncthreads();
 }
 
-//@ scan_warp
-// Every thread's cell becomes what comes before it in the warp, and `total` what there is in all.
+//@ scan_warp scan_block
+// Every thread's cell is merged behind those of the lanes before it.
 template <class Cell>
-DEVICE void scan_warp(Cell& cell, Cell& total) {
-    const int lane = threadIdx.x % 32;
+DEVICE void add_lanes_before(Cell& cell, int lane) {
 #pragma unroll
     for (int distance = 1; distance < 32; distance *= 2) {
         Cell before = shuffle_words(cell, distance, 32, true);
@@ -437,6 +436,14 @@ DEVICE void scan_warp(Cell& cell, Cell& total) {
             cell = before;
         }
     }
+}
+
+//@ scan_warp
+// Every thread's cell becomes what comes before it in the warp, and `total` what there is in all.
+template <class Cell>
+DEVICE void scan_warp(Cell& cell, Cell& total) {
+    const int lane = threadIdx.x % 32;
+    add_lanes_before(cell, lane);
     constexpr int WORDS = (sizeof(Cell) + 3) / 4;
     uint32 words[WORDS] = {};
     memcpy(words, &cell, sizeof(Cell));
@@ -456,14 +463,7 @@ template <int THREADS, class Cell>
 DEVICE void scan_block(Cell& cell, Cell& total, unsigned char* memory) {
     Cell* cells = reinterpret_cast<Cell*>(memory);
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-#pragma unroll
-    for (int distance = 1; distance < 32; distance *= 2) {
-        Cell before = shuffle_words(cell, distance, 32, true);
-        if (lane >= distance) {
-            before.merge(cell);
-            cell = before;
-        }
-    }
+    add_lanes_before(cell, lane);
     if (lane == 31) {
         cells[warp] = cell;
     }
